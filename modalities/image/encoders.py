@@ -1,0 +1,173 @@
+"""Encoders of pictures: ResNets of any width, and any network that torchvision or timm has by name.
+
+All take RGB in [0, 1], (N, 3, S, S); normalisation is inside. D = `dim`.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from modalities.base import Encoder, Index
+from modalities.image.corpus import Images
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as the field does
+STD = (0.229, 0.224, 0.225)
+
+Norm = Literal["batch", "group", "layer", "none"]
+Stem = Literal["3x3", "3x3-pool", "7x7"]
+
+
+class ImageEncoder(Encoder):
+    """What all encoders of pictures share: the side they read at, and normalisation as buffers."""
+
+    side: int
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, side: int, channels: int) -> None:
+        super().__init__()
+        if side < 8:
+            raise ValueError(f"image.encoder.side is {side}; use at least 8 pixels")
+        self.side = side
+        colour = channels == 3
+        self.register_buffer("mean", torch.tensor(MEAN if colour else [float(np.mean(MEAN))] * channels))
+        self.register_buffer("std", torch.tensor(STD if colour else [float(np.mean(STD))] * channels))
+
+    def read(self, corpus: Images, index: Index) -> Tensor:
+        pixels = torch.from_numpy(corpus.pixels(index)).permute(0, 3, 1, 2).float().div_(255)
+        if corpus.side == self.side:
+            return pixels
+        return F.interpolate(pixels, size=self.side, mode="bilinear", antialias=True, align_corners=False)
+
+    def normalised(self, x: Tensor) -> Tensor:
+        return (x - self.mean.view(1, -1, 1, 1)) / self.std.view(1, -1, 1, 1)
+
+
+class ResNet(ImageEncoder):
+    """torchvision's ResNet without its classifier, at any width (He et al. 2015, arXiv:1512.03385).
+
+    `stem` is the first layer: "3x3" (stride 1, no pooling: 32 px), "3x3-pool" (64 px) or "7x7" (the paper's).
+    """
+
+    def __init__(
+        self, *, arch: str, width: int, stem: Stem, norm: Norm, side: int, channels: int = 3
+    ) -> None:
+        super().__init__(side, channels)
+        from torchvision.models import resnet
+
+        if arch not in RESNETS:
+            raise ValueError(f"image.encoder.arch is {arch}; as a ResNet it is one of {', '.join(RESNETS)}")
+        if width < 1 or (norm == "group" and width % 8):
+            raise ValueError(f"image.encoder.width is {width}; use a positive multiple of 8")
+        block, layers = RESNETS[arch]
+        self.spec = {
+            "class": "ResNet", "arch": arch, "width": width, "stem": stem, "norm": norm, "side": side,
+            "channels": channels,
+        }  # fmt: skip
+        net = _narrow(resnet, block, layers, width, norm)
+        net.conv1 = (
+            nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+            if stem == "7x7"
+            else nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        )
+        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        pool = nn.Identity() if stem == "3x3" else nn.MaxPool2d(3, 2, 1)
+        self.stem = nn.Sequential(net.conv1, net.bn1, nn.ReLU(inplace=True), pool)
+        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
+        self.dim = net.fc.in_features
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        x = self.stem(self.normalised(x))
+        found = []
+        for stage in self.stages:
+            x = stage(x)
+            found.append(x)
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x)[-1].mean((2, 3))
+
+
+RESNETS = {
+    "resnet18": ("BasicBlock", [2, 2, 2, 2]),
+    "resnet34": ("BasicBlock", [3, 4, 6, 3]),
+    "resnet50": ("Bottleneck", [3, 4, 6, 3]),
+}
+
+
+def _narrow(resnet: Any, block: str, layers: list[int], width: int, norm: Norm) -> Any:
+    """torchvision's class hard-codes 64, 128, 256, 512 channels: scale them as they pass through `_make_layer`."""
+
+    class Narrow(resnet.ResNet):  # type: ignore[misc]
+        def _make_layer(self, kind: Any, planes: int, *rest: Any, **kwargs: Any) -> Any:
+            if planes == 64:
+                self.inplanes = width
+            return super()._make_layer(kind, planes * width // 64, *rest, **kwargs)
+
+    kind = getattr(resnet, block)
+    norms: dict[str, Any] = {
+        "batch": nn.BatchNorm2d,
+        "group": lambda channels: nn.GroupNorm(8, channels),
+        "layer": lambda channels: nn.GroupNorm(1, channels),
+        "none": nn.Identity,
+    }
+    # A bottleneck block reads `base_width / 64` as its width factor and fails its check on basic blocks, so only
+    # planes are scaled; `bn1` is made for 64 channels before `_make_layer` runs and so is made anew here.
+    net = Narrow(kind, layers, norm_layer=norms[norm], zero_init_residual=False)
+    net.bn1 = norms[norm](width)
+    net.fc = nn.Linear(8 * width * kind.expansion, 1)
+    return net
+
+
+class Named(ImageEncoder):
+    """Any network of torchvision or timm, untrained, by name: `torchvision:convnext_tiny`, `timm:vit_tiny_patch16_224`."""
+
+    def __init__(self, *, arch: str, side: int, channels: int = 3) -> None:
+        super().__init__(side, channels)
+        library, _, name = arch.partition(":")
+        self.spec = {"class": "Named", "arch": arch, "side": side, "channels": channels}
+        if library == "timm":
+            try:
+                import timm
+            except ImportError:
+                raise ValueError(
+                    f"image.encoder.arch is {arch}, but timm is not installed: pip install -e .[timm]"
+                )
+            self.net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
+        else:
+            import torchvision
+
+            self.net = torchvision.models.get_model(name, weights=None)
+            _behead(self.net)
+        with torch.no_grad():
+            self.eval()
+            self.dim = self.net(torch.zeros(1, channels, side, side)).flatten(1).shape[1]
+            self.train()
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.net(self.normalised(x))
+        return found.flatten(1)
+
+
+def _behead(net: nn.Module) -> None:
+    """Replace the classifier of a torchvision network, which lies under one of three names, by the identity."""
+    for name in ("fc", "classifier", "heads", "head"):
+        if hasattr(net, name):
+            setattr(net, name, nn.Identity())
+            return
+    raise ValueError(
+        f"image.encoder.arch: {type(net).__name__} has no classifier to take off; use a classification network"
+    )
+
+
+def encoder(*, arch: str, width: int, stem: Stem, norm: Norm, side: int) -> ImageEncoder:
+    """The shared trunk. `arch` is resnet18, resnet34, resnet50, torchvision:NAME or timm:NAME.
+
+    width, stem and norm speak of ResNets; named networks have their own.
+    """
+    if ":" in arch:
+        return Named(arch=arch, side=side)
+    return ResNet(arch=arch, width=width, stem=stem, norm=norm, side=side)
