@@ -63,8 +63,8 @@ class Encoder(nn.Module):
 class Pretext(nn.Module):
     """One self-supervised method: its data, its model and its loss.
 
-    All state is parameters and buffers (teacher, queue, centroids, discriminator) and all chance comes from the
-    arguments, so `state_dict()` and a step number are the whole of a checkpoint.
+    All state is parameters and buffers (teacher, queue, centroids, discriminator) and all chance comes from
+    the arguments, so `state_dict()` and a step number are the whole of a checkpoint.
     """
 
     encoder: Encoder
@@ -77,14 +77,20 @@ class Pretext(nn.Module):
 
     @classmethod
     def build(cls, corpus: Any, out: Path, *, seed: int) -> None:
-        """Write once what training reads (permutations, tracks, vocabularies) and preview.png: the task as a picture."""
+        """Write once what training reads: permutations, tracks, vocabularies."""
+
+    def preview(self, out: Path, rng: np.random.Generator) -> None:
+        """Write a picture of the task to `out`, a .png: what the network is shown and what it is asked.
+
+        Called once after `build`, on an untrained encoder, so wrong settings are known before any training.
+        """
 
     def samples(self) -> int:
         """How many samples an epoch has; they are numbered 0 .. samples() - 1."""
         return len(self.corpus)
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
-        """Read and augment these samples, all at once, on the CPU. May run ahead of training in another thread."""
+        """Read and augment these samples, all at once, on the CPU. May run ahead in another thread."""
         raise NotImplementedError
 
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
@@ -100,7 +106,7 @@ class Pretext(nn.Module):
         return [self]
 
     def before_epoch(self, encode: Encode) -> list[nn.Parameter]:
-        """Also called once in a run of no steps. Returns the parameters whose optimizer state is to be dropped."""
+        """Also called once in a run of no steps. Returns parameters whose optimizer state is to be dropped."""
         return []
 
     def after_step(self, progress: float) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import modalities
 from stages import store
 
 Params = dict[str, Any]
@@ -49,7 +50,8 @@ class Job:
 
 def load(path: Path = Path("params.yaml")) -> Params:
     """params.yaml, read by the parser that DVC uses, so both see the same numbers."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     if not path.exists():
         raise FileNotFoundError(f"no {path} here; run this from the project's root")
@@ -73,7 +75,7 @@ def check(function: Callable[..., Any], params: Any, where: str, given: Sequence
 
     if not isinstance(params, dict):
         raise ValueError(f"params.yaml: {where} is {params!r}; it needs a block of keys, {{}} for none")
-    target = function.__init__ if inspect.isclass(function) else function  # type: ignore[misc]
+    target = function.__init__ if inspect.isclass(function) else function
     hints = typing.get_type_hints(target)
     keywords = {
         p.name: p
@@ -106,11 +108,13 @@ def block(params: Params, *keys: str) -> Any:
     return params
 
 
-def job(params: Params, modality: str, method: str = "", seed: int = 0) -> Job:
-    """The job of one stage: a method's `train` is laid over its modality's."""
+def job(params: Params, modality: str, method: str = "", seed: int | None = None) -> Job:
+    """The job of one stage: a method's `train` is laid over its modality's. The seed is `build_seed` by default."""
+    if modality not in modalities.modalities():
+        raise modalities.unknown("modality", modality, modalities.modalities())
     found = dict(block(params, modality))
     if method:
-        mine = block(found, "pretexts", method)
+        mine = block(params, modality, "pretexts", method)
         for key in ("build", "model", "train"):
             if key not in mine:
                 raise ValueError(
@@ -122,6 +126,7 @@ def job(params: Params, modality: str, method: str = "", seed: int = 0) -> Job:
                 f"params.yaml: unknown key {modality}.pretexts.{method}.{min(extra)}; have build, model, train"
             )
         found |= {"build": mine["build"], "model": mine["model"], "train": found["train"] | mine["train"]}
+    seed = block(params, "build_seed") if seed is None else seed
     return Job(params=found, modality=modality, method=method, seed=seed)
 
 

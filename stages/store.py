@@ -5,7 +5,6 @@ Every output is made under a temporary name and renamed, so a path either holds 
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +56,7 @@ def writing(path: Path) -> Iterator[Path]:
         _remove(unfinished)
         raise
     _remove(path)
-    os.replace(unfinished, path)
+    unfinished.replace(path)
 
 
 def _remove(path: Path) -> None:

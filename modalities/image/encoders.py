@@ -123,7 +123,7 @@ def _narrow(resnet: Any, block: str, layers: list[int], width: int, norm: Norm) 
 
 
 class Named(ImageEncoder):
-    """Any network of torchvision or timm, untrained, by name: `torchvision:convnext_tiny`, `timm:vit_tiny_patch16_224`."""
+    """Any network of torchvision or timm, untrained: `torchvision:convnext_tiny`, `timm:vit_tiny_patch16_224`."""
 
     def __init__(self, *, arch: str, side: int, channels: int = 3) -> None:
         super().__init__(side, channels)
@@ -133,9 +133,8 @@ class Named(ImageEncoder):
             try:
                 import timm
             except ImportError:
-                raise ValueError(
-                    f"image.encoder.arch is {arch}, but timm is not installed: pip install -e .[timm]"
-                )
+                message = f"image.encoder.arch is {arch}, but timm is not installed: pip install -e .[timm]"
+                raise ValueError(message) from None
             self.net: nn.Module = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
         else:
             import torchvision

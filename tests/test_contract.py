@@ -1,0 +1,202 @@
+"""What every pretext found on disk promises, on a toy corpus. A new method needs no edit here."""
+
+import json
+import multiprocessing as mp
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from modalities.base import Batch, Pretext
+from modalities.common import distributed
+from modalities.image.encoders import MEAN
+from stages import checkpoint, loop, store
+from tests.conftest import image_methods, make, pictures, train_keys
+
+METHODS = [method for method in image_methods() if method != "random"]  # random is not trained: its own test
+
+
+def fitted(method: str, folder: Path, seed: int = 3, **changes: Any) -> Pretext:
+    pretext = make(method, pictures(48, 20).only("train"), folder / "built")
+    loop.fit(pretext, seed=seed, scratch=folder / "scratch", label=f"toy {method}", **train_keys(**changes))
+    return pretext
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_is_a_finite_scalar_whose_gradient_reaches_the_encoder(method: str, tmp_path: Path) -> None:
+    pretext = make(method, pictures(48, 20).only("train"), tmp_path)
+    batch = pretext.batch(np.arange(8), np.random.default_rng(0))
+    reached: set[str] = set()
+    for player in range(len(pretext.players())):
+        pretext.zero_grad()
+        loss = pretext(batch, player)["loss"]
+        assert loss.shape == () and torch.isfinite(loss)
+        loss.backward()
+        reached |= {n for n, p in pretext.encoder.named_parameters() if p.grad is not None and p.grad.any()}
+    assert len(reached) > len(list(pretext.encoder.parameters())) // 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_loss_falls_over_twenty_steps_on_one_batch(method: str, tmp_path: Path) -> None:
+    pretext = make(method, pictures(48, 20).only("train"), tmp_path)
+    pretext.train()
+    batch = pretext.batch(np.arange(16), np.random.default_rng(0))
+    optimizers = [torch.optim.AdamW(player.parameters(), 2e-3) for player in pretext.players()]
+    losses = []
+    for _ in range(20):
+        for player, optimizer in enumerate(optimizers):
+            torch.manual_seed(0)
+            pretext.zero_grad()
+            loss = pretext(batch, player)["loss"]
+            loss.backward()
+            optimizer.step()
+            if player == 0:
+                losses.append(float(loss.detach()))
+    assert np.mean(losses[-3:]) < losses[0]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_batch_depends_on_samples_and_generator_alone(method: str, tmp_path: Path) -> None:
+    pretext = make(method, pictures(48, 20).only("train"), tmp_path)
+    first = pretext.batch(np.arange(6), np.random.default_rng([1, 2]))
+    second = pretext.batch(np.arange(6), np.random.default_rng([1, 2]))
+    other = pretext.batch(np.arange(6), np.random.default_rng([1, 3]))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_players_are_not_empty_and_share_no_parameter(method: str, tmp_path: Path) -> None:
+    pretext = make(method, pictures(48, 20).only("train"), tmp_path)
+    owned = [{id(p) for p in player.parameters()} for player in pretext.players()]
+    assert all(owned)
+    assert sum(map(len, owned)) == len(set.union(*owned))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_only_supervised_reads_labels(method: str, tmp_path: Path) -> None:
+    corpus = pictures(48, 20).only("train")
+    pretext = make(method, corpus, tmp_path / "a")
+    relabelled = make(method, pictures(48, 20, classes=4).only("train"), tmp_path / "b")
+    relabelled.corpus.labels[:] = relabelled.corpus.labels[::-1].copy()
+    index = np.arange(8)
+    first, second = (p.batch(index, np.random.default_rng(0)) for p in (pretext, relabelled))
+    same = all(torch.equal(first[name], second[name]) for name in first)
+    assert same == (method != "supervised")
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_run_killed_at_any_step_ends_in_the_same_bits(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = fitted(method, tmp_path / "whole")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every step
+    kept = checkpoint.keep
+    for kill in (1, 5, 10):
+
+        def keep_and_die(*args: Any, kill: int = kill) -> None:
+            kept(*args)
+            if args[3].step == kill:
+                raise Killed
+
+        monkeypatch.setattr(loop, "keep", keep_and_die)
+        with pytest.raises(Killed):
+            fitted(method, tmp_path / f"cut {kill}")
+        monkeypatch.setattr(loop, "keep", kept)
+        resumed = fitted(method, tmp_path / f"cut {kill}")
+        state = whole.state_dict()
+        assert all(torch.equal(value, state[name]) for name, value in resumed.state_dict().items())
+        assert not (tmp_path / f"cut {kill}" / "scratch").exists()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_encoder_alone_reloaded_gives_the_same_vectors(method: str, tmp_path: Path) -> None:
+    encoder = fitted(method, tmp_path, samples=16).encoder.eval()
+    store.save_encoder(encoder, tmp_path / "saved", modality="image", method=method, seed=0)
+    again = store.load_encoder(tmp_path / "saved")
+    images = torch.rand(5, 3, 16, 16)
+    assert torch.equal(encoder(images), again(images))
+    assert json.loads((tmp_path / "saved" / "encoder.json").read_text())["dim"] == encoder.dim
+
+
+def share(rank: int, batch: Batch, world: int) -> Batch:
+    """This rank's samples. Where views come first, as in (V, N, ...), samples are the second axis."""
+    return {name: x.chunk(world, dim=1 if name == "views" else 0)[rank] for name, x in batch.items()}
+
+
+def gradients(method: str, folder: Path, rank: int, world: int) -> dict[str, Tensor]:
+    """Loss, gradients and buffers after one player-by-player pass over a joined batch of eight."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    pretext = make(method, pictures(48, 20).only("train"), folder).train()
+    batch = share(rank, pretext.batch(np.arange(8), np.random.default_rng(0)), world)
+    module = loop.parallel(pretext, len(pretext.players()), torch.device("cpu"))
+    found: dict[str, Tensor] = {}
+    for player, mine in enumerate(pretext.players()):
+        pretext.zero_grad()
+        for other, each in enumerate(pretext.players()):
+            each.requires_grad_(other == player)
+        torch.manual_seed(0)
+        loss = module(batch, player)["loss"]
+        loss.backward()
+        found[f"loss{player}"] = distributed.total(loss.detach()) / world
+        found |= {f"{player}.{n}": p.grad.clone() for n, p in mine.named_parameters() if p.grad is not None}
+    return found | {name: value.clone() for name, value in pretext.named_buffers()}
+
+
+def one_rank(method: str, folder: Path, rank: int, port: int) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    found = gradients(method, folder / str(rank), rank, 2)
+    torch.save(found, folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one_with_the_joined_batch(method: str, tmp_path: Path, free_port: int) -> None:
+    one = gradients(method, tmp_path / "one", 0, 1)
+    context = mp.get_context("spawn")
+    workers = [context.Process(target=one_rank, args=(method, tmp_path, rank, free_port)) for rank in (0, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+        assert worker.exitcode == 0
+    for rank in (0, 1):
+        two = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        assert two.keys() == one.keys()
+        for name, value in one.items():
+            torch.testing.assert_close(
+                two[name].float(), value.float(), rtol=2e-3, atol=2e-5, msg=f"{name} differs"
+            )
+
+
+@pytest.mark.parametrize("method", image_methods())
+def test_the_task_can_be_drawn(method: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    pretext = make(method, pictures(48, 20).only("train"), tmp_path)
+    pretext.preview(tmp_path / "preview.png", np.random.default_rng(0))
+    if method in ("random", "supervised"):
+        return  # they ask nothing of the network that a picture could show
+    sheet = np.asarray(Image.open(tmp_path / "preview.png"))
+    assert sheet.shape[0] > 60 and len(np.unique(sheet)) > 50
+
+
+def test_normalisation_travels_with_the_encoder(tmp_path: Path) -> None:
+    pretext = make("rotation", pictures(48, 20).only("train"), tmp_path)
+    assert torch.allclose(dict(pretext.encoder.named_buffers())["mean"], torch.tensor(MEAN))
