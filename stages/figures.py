@@ -1,0 +1,166 @@
+"""The report's plots, as pieces of HTML that Plotly draws. Same numbers in, same bytes out.
+
+A method has one colour and one dash in every plot of the page. Colours are Okabe and Ito's, which colour-blind
+readers can tell apart (https://jfly.uni-koeln.de/color/); past six methods the dash tells them apart as well.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+import plotly.io
+
+from stages.leaderboard import BASELINES, Board, fraction
+from stages.results import Run
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("solid", "dash", "dashdot", "longdash")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+BASELINE = {"random": ("#767676", "dot", "x"), "supervised": ("#000000", "dash", "hexagon")}
+# A template would add 7 kB to every plot, so the few things it would say are said here.
+AXIS = {
+    "showline": True,
+    "linecolor": "#9aa3ad",
+    "gridcolor": "#e6e9ed",
+    "ticks": "outside",
+    "automargin": True,
+}
+CONFIG = {"displayModeBar": False, "responsive": True}
+Style = tuple[str, str, str]  # colour, dash, marker
+Point = tuple[float, float, float, float]  # samples seen; mean, lowest and highest over seeds
+
+
+def styles(methods: Sequence[str]) -> dict[str, Style]:
+    """One look a method, by its place in `run`: adding a method at the end changes no other's."""
+    others = [name for name in methods if name not in BASELINES]
+    found = {
+        name: (COLOURS[k % 6], DASHES[k // 6 % len(DASHES)], SYMBOLS[k % 6]) for k, name in enumerate(others)
+    }
+    return BASELINE | found
+
+
+def label_efficiency(board: Board, look: dict[str, Style]) -> str:
+    """Accuracy of a linear classifier on frozen features against the share of labels; "" where none was measured."""
+    columns = [m for m in board.columns if m.stage == "probe" and fraction(m) is not None]
+    figure = go.Figure()
+    for line in sorted(board.lines, key=lambda line: list(look).index(line.method)):
+        rows = [line.rows[m] for m in columns if m in line.rows]
+        if rows:
+            x = [100 * (fraction(row.measure) or 0) for row in rows]
+            spread = [row.std or 0 for row in rows]
+            figure.add_scatter(
+                x=x, y=[row.mean for row in rows], error_y={"array": spread, "thickness": 1.2, "width": 4},
+                **_trace(line.method, look, "lines+markers"),
+            )  # fmt: skip
+    if not figure.data:
+        return ""
+    shares = sorted({100 * (fraction(m) or 0) for m in columns})
+    chance = [board.chance[m] for m in columns if m in board.chance]
+    if chance:
+        figure.add_scatter(
+            x=[shares[0], shares[-1]], y=[max(chance)] * 2, mode="lines", name="chance",
+            line={"color": "#9aa3ad", "width": 1.2, "dash": "dot"}, hoverinfo="skip",
+        )  # fmt: skip
+    metric = columns[0].metric.partition("@")[0]
+    figure.update_xaxes(
+        title="labels used for training the classifier (%)", type="log", tickvals=shares,
+        ticktext=[f"{share:g}%" for share in shares],
+    )  # fmt: skip
+    figure.update_yaxes(title=f"{metric} on the test split (0 to 1)", rangemode="tozero")
+    return _html(figure, "Label efficiency: few labels, frozen encoder", f"{board.modality}-labels")
+
+
+def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
+    """One plot a method, since losses of different tasks have different units."""
+    found = []
+    for method in dict.fromkeys(run.method for run in runs):
+        points = curve([run for run in runs if run.method == method], "loss")
+        if not points:
+            continue
+        figure = go.Figure()
+        _band(figure, method, points, look, legend=True)
+        figure.update_yaxes(title="training loss")
+        figure.update_xaxes(title="samples seen")
+        found.append(_html(figure, f"{method}: training loss", f"{runs[0].modality}-loss-{method}"))
+    return found
+
+
+def health(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
+    """Spread and effective rank of the embeddings over training: both fall to nothing where an encoder collapses."""
+    found = []
+    for column, title, unit in (
+        ("std", "Spread of the unit embeddings", "standard deviation"),
+        ("rank", "Effective rank of the embeddings", "dimensions"),
+    ):
+        figure = go.Figure()
+        curves = {
+            method: points
+            for method in look
+            if (points := curve([run for run in runs if run.method == method], column))
+        }
+        last = max((points[-1][0] for points in curves.values()), default=0.0)
+        for method, points in curves.items():
+            # What is not trained has one point: drawn on as a line, it is what the others are read against.
+            _band(figure, method, points if len(points) > 1 else [points[0], (last, *points[0][1:])], look)
+        if figure.data:
+            figure.update_yaxes(title=unit, rangemode="tozero")
+            figure.update_xaxes(title="samples seen")
+            found.append(_html(figure, title, f"{runs[0].modality}-{column}"))
+    return found
+
+
+def curve(runs: Sequence[Run], column: str) -> list[Point]:
+    """A column of history.csv over the seeds that have it, at each number of samples seen."""
+    found: dict[float, list[float]] = {}
+    for run in runs:
+        for line in run.history:
+            if line.get(column) and math.isfinite(float(line[column])):
+                found.setdefault(float(line.get("samples") or 0), []).append(float(line[column]))
+    return [(at, statistics.fmean(ys), min(ys), max(ys)) for at, ys in sorted(found.items())]
+
+
+def _band(
+    figure: Any, method: str, points: Sequence[Point], look: dict[str, Style], *, legend: bool = False
+) -> None:
+    """The mean over seeds, and from the lowest to the highest seed a band of the same colour."""
+    at, mean, low, high = zip(*points, strict=True)
+    red, green, blue = (int(look[method][0][k : k + 2], 16) for k in (1, 3, 5))
+    if low != high:
+        figure.add_scatter(
+            x=[*at, *reversed(at)], y=[*high, *reversed(low)], fill="toself", mode="lines", hoverinfo="skip",
+            line={"width": 0}, fillcolor=f"rgba({red}, {green}, {blue}, 0.18)", legendgroup=method,
+            name="lowest to highest seed", showlegend=legend,
+        )  # fmt: skip
+    trace = _trace(method, look, "lines")
+    figure.add_scatter(
+        x=at, y=mean, **trace | {"name": "mean over seeds" if legend else method, "legendgroup": method}
+    )
+
+
+def _trace(method: str, look: dict[str, Style], mode: str) -> dict[str, Any]:
+    colour, dash, symbol = look[method]
+    marker = {"color": colour, "size": 8, "symbol": symbol}
+    line = {"color": colour, "width": 2.2, "dash": dash}
+    return {"mode": mode, "name": method, "line": line, "showlegend": True} | (
+        {"marker": marker} if "markers" in mode else {}
+    )
+
+
+def _html(figure: Any, title: str, name: str) -> str:
+    figure.update_xaxes(**AXIS)
+    figure.update_yaxes(**AXIS)
+    figure.update_layout(
+        template="none",
+        title={"text": title, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 12}, "font": {"size": 15}},
+        font={"family": "system-ui, sans-serif", "size": 12, "color": "#1d2733"},
+        margin={"l": 56, "r": 12, "t": 44, "b": 40},
+        legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+        hovermode="x unified",
+        dragmode=False,  # a finger on a phone scrolls the page, not the plot
+    )  # fmt: skip
+    html: str = plotly.io.to_html(
+        figure, include_plotlyjs=False, full_html=False, div_id=f"plot-{name}", config=CONFIG
+    )
+    return html

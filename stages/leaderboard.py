@@ -1,0 +1,187 @@
+"""Runs -> leaderboard: means over seeds, and what may be called best. Pure functions.
+
+Of every metric more is better. `random` and `supervised` frame the table and are never called best.
+"""
+
+import math
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stages.results import STATES, Measure, Run
+
+BASELINES = ("random", "supervised")
+HEADLINE = Measure("probe", "linear", "accuracy")  # sorts the table and gives the verdict
+COLUMNS = (
+    "modality", "method", "task", "metric", "mean", "std", "seeds", "chance", "samples", "parameters",
+)  # fmt: skip
+RULE = (
+    "Bold: the best self-supervised method, where it exceeds every other one and random by more than two "
+    "standard errors of the difference, √(s₁²/n₁ + s₂²/n₂)."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method on one task and metric: a line of leaderboard.csv."""
+
+    modality: str
+    method: str
+    measure: Measure
+    mean: float | None  # None where no seed counts
+    std: float | None  # over seeds (n - 1); None with fewer than two
+    seeds: int  # how many count
+    chance: float | None
+    samples: int | None
+    parameters: int | None
+
+    def fields(self) -> list[str]:
+        """As text, in the order of COLUMNS."""
+        numbers = (self.mean, self.std, self.seeds, self.chance, self.samples, self.parameters)
+        return [self.modality, self.method, self.measure.task, self.measure.metric, *map(exact, numbers)]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method's row of a modality's table."""
+
+    method: str
+    rows: dict[Measure, Row]  # of the table's columns; without what does not count
+    own: Row | None  # its own task, by the first metric
+    state: str  # one of results.STATES, or "not in `run`"
+    notes: list[str]  # what is wrong, with the seeds it is true of
+    counted: int  # seeds that have the headline
+    seeds: int  # seeds that were asked for
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one modality; lines are sorted by the headline, best first, those without it last."""
+
+    modality: str
+    columns: list[Measure]
+    lines: list[Line]
+    best: dict[Measure, str]  # the method that may be called best, where one may
+    chance: dict[Measure, float]
+
+    def line(self, method: str) -> Line:
+        return next(line for line in self.lines if line.method == method)
+
+
+def exact(number: float | None) -> str:
+    """A number for a CSV: the same text each time; empty for None."""
+    return "" if number is None else f"{number:.6g}" if isinstance(number, float) else str(number)
+
+
+def order(measure: Measure) -> tuple[int, bool, str, float, str]:
+    """Frozen tasks first and the headline before all, then fine-tuned ones, then the pretext; 1% before 10%."""
+    stage = ("probe", "transfer", "pretrain").index(measure.stage)
+    percent = fraction(measure)
+    return stage, measure.task != HEADLINE.task, measure.task, percent or 0.0, measure.metric
+
+
+def fraction(measure: Measure) -> float | None:
+    """The share of labels, 0 to 1, that a metric such as accuracy@10% was reached with."""
+    found = re.search(r"@([\d.]+)%$", measure.metric)
+    return float(found[1]) / 100 if found else None
+
+
+def rows(runs: Sequence[Run]) -> list[Row]:
+    """Every line of leaderboard.csv: by modality, task and metric, best mean first, those without one last.
+
+    A method with nothing that counts still has its line for every task of its modality, with 0 seeds.
+    """
+    found = []
+    for modality in dict.fromkeys(run.modality for run in runs):
+        mine = [run for run in runs if run.modality == modality]
+        methods = list(dict.fromkeys([*(run.method for run in mine), *BASELINES]))
+        measures = {measure for run in mine for measure in run.scores} | {HEADLINE}
+        for measure in sorted(measures, key=order):
+            guess = next((run.chances[measure] for run in mine if measure in run.chances), None)
+            lines = [
+                _row(modality, method, measure, [run for run in mine if run.method == method], guess)
+                for method in methods
+            ]
+            if measure.stage == "pretrain":
+                lines = [line for line in lines if line.seeds]
+            found += sorted(
+                lines, key=lambda line: (line.mean is None, -(line.mean or 0), methods.index(line.method))
+            )
+    return found
+
+
+def _row(modality: str, method: str, measure: Measure, runs: Sequence[Run], guess: float | None) -> Row:
+    values = [run.scores[measure] for run in runs if measure in run.scores]
+    chances = [run.chances[measure] for run in runs if measure in run.chances]
+    about = next((run for run in runs if run.about), None)
+    return Row(
+        modality=modality,
+        method=method,
+        measure=measure,
+        mean=statistics.fmean(values) if values else None,
+        std=statistics.stdev(values) if len(values) > 1 else None,
+        seeds=len(values),
+        chance=statistics.fmean(chances) if chances else guess,
+        samples=about.samples if about else None,
+        parameters=about.about.get("parameters") if about else None,
+    )
+
+
+def beyond(one: Row, other: Row) -> bool:
+    """Whether the difference is more than two of its standard errors. One seed has no spread: then never."""
+    if one.mean is None or other.mean is None or one.std is None or other.std is None:
+        return False
+    error = math.sqrt(one.std**2 / one.seeds + other.std**2 / other.seeds)
+    return one.mean - other.mean > 2 * error
+
+
+def best(lines: Sequence[Row]) -> str | None:
+    """The self-supervised method, of the rows of one measure, that is beyond all others and beyond random."""
+    rivals = [row for row in lines if row.method != "supervised" and row.mean is not None]
+    first = max(rivals, key=lambda row: row.mean or 0, default=None)
+    if first is None or first.method == "random" or len(rivals) == 1:
+        return None
+    return first.method if all(beyond(first, row) for row in rivals if row is not first) else None
+
+
+def board(modality: str, runs: Sequence[Run], found: Sequence[Row]) -> Board:
+    """The table of one modality, from all runs and all rows."""
+    found = [row for row in found if row.modality == modality]
+    columns = list(dict.fromkeys(row.measure for row in found if row.measure.stage != "pretrain"))
+    of = {measure: [row for row in found if row.measure == measure] for measure in columns}
+    lines = [
+        _line(
+            row.method, found, [run for run in runs if (run.modality, run.method) == (modality, row.method)]
+        )
+        for row in of[HEADLINE]
+    ]
+    chances = {measure: row.chance for measure in columns for row in of[measure] if row.chance is not None}
+    return Board(
+        modality=modality,
+        columns=columns,
+        lines=lines,
+        best={measure: name for measure in columns if (name := best(of[measure]))},
+        chance=chances,
+    )
+
+
+def _line(method: str, found: Sequence[Row], runs: Sequence[Run]) -> Line:
+    mine = [row for row in found if row.method == method and row.seeds]
+    why: dict[tuple[str, str], list[int]] = {}
+    for run in runs:
+        for state, reason in run.problems:
+            why.setdefault((state, reason), []).append(run.seed)
+    state = min((key[0] for key in why), key=STATES.index, default="") if runs else "not in `run`"
+    return Line(
+        method=method,
+        rows={row.measure: row for row in mine if row.measure.stage != "pretrain"},
+        own=next((row for row in mine if row.measure.stage == "pretrain"), None),
+        state=state,
+        notes=[
+            f"{state}: {reason} (seed {', '.join(map(str, sorted(set(seeds))))})"
+            for (state, reason), seeds in why.items()
+        ],
+        counted=sum(HEADLINE in run.scores for run in runs),
+        seeds=len(runs),
+    )

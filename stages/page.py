@@ -1,0 +1,169 @@
+"""What the report's templates are given: one `Section` a modality, and how they are rendered."""
+
+import base64
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from stages import captions, figures, store, tables
+from stages.leaderboard import RULE, Board, Row, board
+from stages.results import Run, read_json
+
+TEMPLATES = Path(__file__).parent / "templates"
+REJECTED_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A method's task as a picture, with the sentence its file opens with."""
+
+    method: str
+    title: str
+    sentence: str
+    image: str  # a data: URL; "" where build wrote no preview
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What one method's rows are made of, and the command that makes them again."""
+
+    method: str
+    params: str  # YAML
+    versions: str
+    command: str
+    runs: list[Run]
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that the templates say about one modality."""
+
+    modality: str
+    board: Board
+    verdict: str
+    table: str  # as Markdown
+    columns: list[tuple[str, str]]  # (title, metric) of every column but the pretext's
+    budget: str
+    protocol: list[tuple[str, str]]  # (task, how it was measured)
+    troubles: list[str]  # what failed, is stale or is missing
+    look: dict[str, figures.Style]
+    corpus: dict[str, Any]  # meta.json, with `title`, `about`, `reasons` and the first lines of rejected.csv
+    encoder: dict[str, Any]  # architecture and size that all methods share
+    labels: Markup
+    losses: list[Markup]
+    health: list[Markup]
+    previews: list[Preview]
+    provenance: list[Provenance]
+
+
+def sections(runs: Sequence[Run], rows: Sequence[Row]) -> list[Section]:
+    return [section(modality, runs, rows) for modality in dict.fromkeys(run.modality for run in runs)]
+
+
+def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
+    mine = [run for run in runs if run.modality == modality]
+    methods = list(dict.fromkeys(run.method for run in mine))
+    found, look, data = board(modality, mine, rows), figures.styles(methods), corpus(modality)
+    about = next((run.about for run in mine if run.about), {})
+    return Section(
+        modality=modality,
+        board=found,
+        verdict=tables.verdict(found, data["title"]),
+        table=tables.markdown(found),
+        columns=[(tables.title(column, found.columns), column.metric) for column in found.columns],
+        budget=tables.budget(found),
+        protocol=tables.protocol(found),
+        troubles=tables.notes(found),
+        look=look,
+        corpus=data,
+        encoder=about.get("params", {}).get("encoder", {}) | {k: about[k] for k in ("dim",) if k in about},
+        labels=Markup(figures.label_efficiency(found, look)),
+        losses=[Markup(html) for html in figures.losses(mine, look)],
+        health=[Markup(html) for html in figures.health(mine, look)],
+        previews=[preview(modality, method) for method in methods],
+        provenance=[
+            provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
+        ],
+    )
+
+
+def corpus(modality: str) -> dict[str, Any]:
+    """meta.json and what rejected.csv lists; names alone where ingest has left nothing."""
+    folder = store.corpus_path(modality)
+    meta = read_json(folder / "meta.json") if (folder / "meta.json").exists() else {}
+    rejected: list[dict[str, str]] = []
+    if (folder / "rejected.csv").exists():
+        with (folder / "rejected.csv").open(newline="") as stream:
+            rejected = list(csv.DictReader(stream))
+    reasons: dict[str, int] = {}
+    for row in rejected:
+        reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+    about = meta.get("about") or {}
+    name = about.get("title") or meta.get("source") or f"the {modality} corpus"
+    return meta | {
+        "title": name,
+        "about": about,
+        "reasons": reasons,
+        "rejected_rows": rejected[:REJECTED_SHOWN],
+        "rejected_total": len(rejected),
+        "rejected_path": folder / "rejected.csv",
+    }
+
+
+def preview(modality: str, method: str) -> Preview:
+    name, sentence = captions.method(modality, method)
+    path = store.built_path(modality, method) / "preview.png"
+    image = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if path.exists() else ""
+    return Preview(method, name, sentence, image)
+
+
+def provenance(modality: str, method: str, runs: list[Run]) -> Provenance:
+    about = next((run.about for run in runs if run.about), {})
+    versions = sorted(about.get("versions", {}).items())
+    return Provenance(
+        method=method,
+        params=as_yaml(about.get("params", {})),
+        versions=", ".join(f"{name} {version}" for name, version in versions),
+        command=command(runs),
+        runs=runs,
+    )
+
+
+def command(runs: Sequence[Run]) -> str:
+    """What makes these runs and their numbers again, with everything they stand on."""
+    targets = [
+        f"modalities/{run.modality}/dvc.yaml:{stage}-{run.modality}@{run.method}-{run.seed}"
+        for run in runs
+        for stage in ("probe", "transfer")
+    ]
+    return " \\\n  ".join(["dvc repro", *targets])
+
+
+def as_yaml(params: dict[str, Any]) -> str:
+    from ruamel.yaml import YAML
+
+    out = StringIO()
+    writer = YAML()
+    writer.default_flow_style = None
+    writer.dump(params, out)
+    return out.getvalue()
+
+
+def render(template: str, **given: Any) -> str:
+    """A file of templates/, with what is given put in; .html is escaped, .md is not."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=lambda name: name is not None and name.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"short": tables.short, "bare": tables.bare}
+    return environment.get_template(template).render(given, rule=RULE)

@@ -1,0 +1,68 @@
+"""Write the report: `python -m stages.report`. Leaderboard as CSV, Markdown and a page, and curves for `dvc plots`."""
+
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from stages import cli, leaderboard, page, results, store
+
+REPORT = store.ARTIFACTS / "report"
+
+
+def report(params: cli.Params) -> None:
+    """Everything in artifacts/report, from what the runs of params.yaml have left on disk."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    runs = results.read(params)
+    rows = leaderboard.rows(runs)
+    sections = page.sections(runs, rows)
+    with store.writing(REPORT) as out:
+        out.mkdir()
+        write_csv(out / "leaderboard.csv", leaderboard.COLUMNS, (row.fields() for row in rows))
+        write_csv(out / "curves.csv", CURVES, curves(runs))
+        write_csv(out / "labels.csv", LABELS, labels(rows))
+        (out / "leaderboard.md").write_text(page.render("leaderboard.md", sections=sections))
+        html = page.render("page.html", sections=sections, plotly=Markup(get_plotlyjs()))
+        (out / "index.html").write_text(html)
+
+
+CURVES = ("modality", "method", "seed", "epoch", "step", "samples", "loss", "std", "rank")
+LABELS = ("modality", "method", "fraction", "mean", "std")
+
+
+def curves(runs: Sequence[results.Run]) -> Iterable[list[str]]:
+    """history.csv of every run, one below the other; a number it lacks is empty."""
+    for run in runs:
+        for line in run.history:
+            yield [run.modality, run.method, str(run.seed), *(line.get(name) or "" for name in CURVES[3:])]
+
+
+def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
+    """Label efficiency: what a linear classifier on the frozen encoder reaches with a share of the labels."""
+    for row in rows:
+        share = leaderboard.fraction(row.measure)
+        if row.measure.stage == "probe" and share is not None and row.mean is not None:
+            numbers = map(leaderboard.exact, (share, row.mean, row.std))
+            yield [row.modality, row.method, *numbers]
+
+
+def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(lines)
+
+
+def main() -> None:
+    if len(sys.argv) > 1:
+        print("usage: python -m stages.report", file=sys.stderr)
+        sys.exit(2)
+    with cli.reporting():
+        report(cli.load())
+        print(f"report: {REPORT / 'index.html'}")
+
+
+if __name__ == "__main__":
+    main()

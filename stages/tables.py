@@ -1,0 +1,124 @@
+"""A leaderboard in plain text and in words: the table of leaderboard.md, its footnotes, and the verdict."""
+
+from collections.abc import Iterator, Sequence
+
+from stages import captions
+from stages.leaderboard import BASELINES, HEADLINE, Board, Line, Row, beyond
+from stages.results import Measure
+
+BRIEF = {"failed or not run": "no encoder", "not judged yet": "unjudged"}  # states that would widen a column
+
+
+def short(number: float | None) -> str:
+    """A number for reading: three decimals, one above ten."""
+    if number is None:
+        return "–"
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.3f}"
+
+
+def bare(number: float | None) -> str:
+    """The same without its leading zero, as the field writes what lies between 0 and 1: `.012`."""
+    return short(number).removeprefix("0")
+
+
+def title(measure: Measure, columns: Sequence[Measure]) -> str:
+    """`linear`, or `labels @1%` where a task has several columns."""
+    of = [other.metric for other in columns if other.task == measure.task]
+    metric, at, share = measure.metric.partition("@")
+    if len(of) == 1:
+        return measure.task
+    return (
+        f"{measure.task} {at}{share}"
+        if at and all(f"{metric}@" in other for other in of)
+        else " ".join(measure[1:])
+    )
+
+
+def markdown(board: Board) -> str:
+    """The table of one modality: a line a method, best first, and last what guessing scores."""
+    heads = ["method", *(title(measure, board.columns) for measure in board.columns), "pretext"]
+    body = [[line.method, *_cells(board, line)] for line in board.lines]
+    body.append(["chance", *(bare(board.chance.get(measure)) for measure in board.columns), ""])
+    widths = [max(len(row[k]) for row in [heads, *body]) for k in range(len(heads))]
+    lines = [heads, ["-" * width for width in widths], *body]
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
+        for line in lines
+    )
+
+
+def _cells(board: Board, line: Line) -> Iterator[str]:
+    for k, measure in enumerate(board.columns):
+        row = line.rows.get(measure)
+        if row is None:
+            yield BRIEF.get(line.state, line.state.replace("`", "")) if line.state and not k else "–"
+            continue
+        mean = f"**{bare(row.mean)}**" if board.best.get(measure) == line.method else bare(row.mean)
+        yield mean if row.std is None else f"{mean}±{bare(row.std)}"
+    yield f"{bare(line.own.mean)} ({line.own.chance:.2g})".replace("(0.", "(.") if line.own else "–"
+
+
+def protocol(board: Board) -> list[tuple[str, str]]:
+    """(task, what it is and how it was measured) of every task of the table."""
+    found = []
+    for stage, task in dict.fromkeys(measure[:2] for measure in board.columns):
+        shares = [m.metric.partition("@")[2] for m in board.columns if m.task == task and "@" in m.metric]
+        how = "frozen encoder" if stage == "probe" else "encoder fine-tuned"
+        how += f", {', '.join(shares)} of the training labels" if shares else ""
+        said = captions.task(board.modality, stage, task).rstrip(".")
+        found.append((task, f"{said + '; ' if said else ''}{how}, scored on the test split."))
+    asked = "the method's own task, scored on its training batches of the last epoch, beside what guessing scores."
+    return [*found, ("pretext", asked)]
+
+
+def budget(board: Board) -> str:
+    """Seeds and samples that stand behind the table's numbers."""
+    rows = [row for line in board.lines for row in line.rows.values()]
+    samples = sorted({row.samples for row in rows if row.samples})
+    seeds = sorted({row.seeds for row in rows})
+    if not rows:
+        return "No number counts yet."
+    seen = f"{samples[0]:,}" if samples else "0"
+    seen += f" to {samples[-1]:,}" if len(samples) > 1 else ""
+    count = "1 seed" if seeds == [1] else f"{' to '.join(map(str, sorted({seeds[0], seeds[-1]})))} seeds"
+    return f"Mean ± standard deviation over {count}; {seen} samples seen in pretraining."
+
+
+def notes(board: Board) -> list[str]:
+    """What failed, is stale or is missing: a line a method and reason."""
+    absent = [
+        f"{line.method}: not in `run` of params.yaml, so nothing frames the others from that side"
+        for line in board.lines
+        if not line.seeds
+    ]
+    return [f"{line.method}: {note}" for line in board.lines for note in line.notes] + absent
+
+
+def verdict(board: Board, corpus: str) -> str:
+    """Which encoder is best, in a sentence that goes no further than the seeds carry it."""
+    judged = {line.method: line.rows[HEADLINE] for line in board.lines if HEADLINE in line.rows}
+    ours = [row for name, row in judged.items() if name not in BASELINES]
+    if not ours:
+        return f"On {corpus}, no self-supervised method has been judged yet."
+    names = {row.method: captions.method(board.modality, row.method)[0] for row in ours}
+    first, random = ours[0], judged.get("random")
+    level = [row for row in ours[1:] if not beyond(first, row)]
+    lead = names[first.method]
+    if HEADLINE in board.best:
+        said = f"{lead}'s is the best self-supervised encoder"
+    elif first.std is None:
+        said = f"{lead}'s encoder is ahead, by one seed, so nothing says by how much it might vary"
+    elif random and not beyond(first, random):
+        said = f"no encoder is beyond the spread of an untrained one; {lead}'s comes first"
+    elif level:
+        said = f"{lead}'s encoder is ahead, but within the spread of {' and '.join(names[r.method] for r in level)}"
+    else:
+        said = f"{lead}'s encoder is ahead"
+    numbers = [_valued(HEADLINE.task, first)]
+    numbers += [_valued(names[row.method], row) for row in level if HEADLINE not in board.best]
+    numbers += [_valued(name, judged[name]) for name in BASELINES if name in judged]
+    return f"On {corpus}, {said}: {', '.join(numbers)}."
+
+
+def _valued(name: str, row: Row) -> str:
+    return f"{name} {short(row.mean)}" + ("" if row.std is None else f" ± {bare(row.std)}")

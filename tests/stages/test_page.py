@@ -1,0 +1,156 @@
+"""The page in a real browser: it loads in silence, fetches nothing, sorts by mouse and keyboard and fits a phone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from stages import report
+from tests.stages.conftest import write_tree
+
+BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+QUIET = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(
+    not (BROWSER and DRIVER), reason="needs chromium and chromedriver (apt install chromium chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """The report of the made-up tree, opened from disk at desktop width."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("page")
+        patch.chdir(folder)
+        report.report(write_tree())
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    size(driver, 1280)
+    driver.get((folder / report.REPORT / "index.html").as_uri())
+    yield driver
+    driver.quit()
+
+
+def size(browser: webdriver.Chrome, width: int) -> None:
+    """A window narrower than the browser allows is emulated, as its developer tools do."""
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def column(browser: webdriver.Chrome, number: int) -> list[str]:
+    script = "return [...document.querySelectorAll('.board tbody tr')].map(r => r.cells[arguments[0]].dataset.value)"
+    found: list[str] = browser.execute_script(script, number)
+    return found
+
+
+def width(element: Any, kind: str) -> int:
+    return int(element.get_property(f"{kind}Width"))
+
+
+def head(browser: webdriver.Chrome, number: int) -> Any:
+    return browser.find_elements(By.CSS_SELECTOR, "table.board thead th")[number]
+
+
+def test_it_loads_without_an_error_and_fetches_nothing(browser: webdriver.Chrome) -> None:
+    log: list[dict[str, Any]] = browser.get_log("browser")  # type: ignore[no-untyped-call]
+    assert log == []
+    fetched = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in fetched if not name.startswith("data:")] == []
+
+
+def test_every_preview_is_a_picture_with_a_text_for_those_who_cannot_see_it(
+    browser: webdriver.Chrome,
+) -> None:
+    images = browser.find_elements(By.TAG_NAME, "img")
+    assert len(images) == 5  # of seven methods, two have no preview
+    assert all(image.get_property("naturalWidth") == 512 for image in images)
+    assert all(image.get_attribute("alt") for image in images)
+
+
+def test_every_plot_has_a_title_units_and_a_legend(browser: webdriver.Chrome) -> None:
+    plots = browser.find_elements(By.CSS_SELECTOR, ".plotly-graph-div")
+    assert len(plots) == 1 + 5 + 2  # label efficiency, a loss a trained method, spread and rank
+    for plot in plots:
+        for part in (".gtitle", ".xtitle", ".ytitle", ".legendtext"):
+            assert plot.find_element(By.CSS_SELECTOR, part).get_attribute("textContent"), part
+
+
+def test_the_table_opens_sorted_by_linear_accuracy(browser: webdriver.Chrome) -> None:
+    assert head(browser, 1).get_attribute("aria-sort") == "descending"
+    values = [float(value) for value in column(browser, 1) if value]
+    assert values == sorted(values, reverse=True) and len(values) == 5
+    assert column(browser, 1)[-2:] == ["", ""]
+
+
+def test_a_click_sorts_and_another_turns_the_order_with_what_is_missing_last(
+    browser: webdriver.Chrome,
+) -> None:
+    button = head(browser, 2).find_element(By.TAG_NAME, "button")
+    for direction in ("descending", "ascending"):
+        button.click()
+        assert head(browser, 2).get_attribute("aria-sort") == direction
+        values = [float(value) for value in column(browser, 2) if value]
+        assert values == sorted(values, reverse=direction == "descending")
+        assert column(browser, 2)[-2:] == ["", ""]
+    assert head(browser, 1).get_attribute("aria-sort") is None
+
+
+def test_the_keyboard_sorts_as_well(browser: webdriver.Chrome) -> None:
+    button = head(browser, 0).find_element(By.TAG_NAME, "button")
+    browser.execute_script("arguments[0].focus()", head(browser, 1).find_element(By.TAG_NAME, "button"))
+    browser.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
+    assert browser.switch_to.active_element == button
+    button.send_keys(Keys.ENTER)
+    assert column(browser, 0) == sorted(column(browser, 0))
+
+
+def test_the_table_fits_a_desktop_window(browser: webdriver.Chrome) -> None:
+    size(browser, 1280)
+    table = browser.find_element(By.CSS_SELECTOR, ".scroll:has(table.board)")
+    assert width(table, "scroll") <= width(table, "client")
+
+
+def test_on_a_phone_tables_scroll_and_the_page_does_not(browser: webdriver.Chrome) -> None:
+    size(browser, 390)
+    for details in browser.find_elements(By.TAG_NAME, "details"):
+        browser.execute_script("arguments[0].open = true", details)
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
+    table = browser.find_element(By.CSS_SELECTOR, ".scroll:has(table.board)")
+    assert width(table, "scroll") > width(table, "client")
+    assert table.get_attribute("tabindex") == "0"  # so that the arrow keys scroll it
+
+
+def test_plots_follow_the_width_of_the_window(browser: webdriver.Chrome) -> None:
+    size(browser, 390)
+    wide = browser.execute_async_script(
+        "const done = arguments[0]; setTimeout(() => done([...document.querySelectorAll('.plot')].map("
+        "f => [f.clientWidth, f.querySelector('.main-svg').clientWidth])), 1000)"
+    )
+    assert all(inside <= outside for outside, inside in wide), wide
+
+
+def test_what_failed_and_what_is_stale_is_said(browser: webdriver.Chrome) -> None:
+    banner = browser.find_element(By.CSS_SELECTOR, ".banner").text
+    assert "2 of 7 methods are incomplete" in banner
+    assert "jigsaw: stale" in banner and "colorization: failed or not run" in banner
+
+
+def test_names_are_shown_as_text_and_never_as_markup(browser: webdriver.Chrome) -> None:
+    assert "OpenMoji 17 <color>" in browser.find_element(By.CSS_SELECTOR, "h2").text
+    cells = [
+        cell.get_attribute("textContent") for cell in browser.find_elements(By.CSS_SELECTOR, "details td")
+    ]
+    assert not any("<b>empty</b>.png" in str(cell) for cell in cells)  # the 61st: past what is shown
+    assert Path(browser.current_url.removeprefix("file://")).exists()
