@@ -1,5 +1,7 @@
 """Toy corpora of a few kilobytes, made in memory, and pretexts made small enough to train in a test."""
 
+import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +64,21 @@ def image_methods() -> list[str]:
 
 def make(method: str, corpus: Images, built: Path, *, norm: Any = "batch", side: int = 16) -> Pretext:
     """A pretext of pictures with the model block of params.yaml, on a tiny encoder, built in a folder."""
-    job = cli.job(params(), "image", method)
+    job, toy = cli.job(params(), "image", method), toy_keys(method)
     kind = modalities.pretext("image", method)
     built.mkdir(parents=True, exist_ok=True)
-    kind.build(corpus, built, seed=0, **job.params["build"])
+    kind.build(corpus, built, seed=0, **(job.params["build"] | toy.get("build", {})))
     torch.manual_seed(0)
     trunk = encoder(arch="resnet18", width=8, stem="3x3", norm=norm, side=side)
-    return kind(trunk, corpus, built, **job.params["model"])
+    return kind(trunk, corpus, built, **(job.params["model"] | toy.get("model", {})))
+
+
+def toy_keys(method: str) -> dict[str, dict[str, Any]]:
+    """What a method's own test file asks for on a toy corpus: `TOY = {"build": {...}, "model": {...}}`."""
+    name = f"tests.image.test_{method}"
+    found = importlib.import_module(name) if importlib.util.find_spec(name) else None
+    toy: dict[str, dict[str, Any]] = getattr(found, "TOY", {})
+    return toy
 
 
 def train_keys(**changes: Any) -> dict[str, Any]:

@@ -12,9 +12,22 @@ from torch.nn import functional as F
 
 from modalities.base import Encoder, Index
 from modalities.image.corpus import Images
+from modalities.image.wrappers import Gray, Lightness, PatchGrid, Sobel, SplitBrain
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as the field does
 STD = (0.229, 0.224, 0.225)
+
+__all__ = [
+    "Gray",
+    "ImageEncoder",
+    "Lightness",
+    "Named",
+    "PatchGrid",
+    "ResNet",
+    "Sobel",
+    "SplitBrain",
+    "encoder",
+]
 
 Norm = Literal["batch", "group", "layer", "none"]
 Stem = Literal["3x3", "3x3-pool", "7x7"]
