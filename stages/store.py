@@ -55,7 +55,8 @@ def writing(path: Path) -> Iterator[Path]:
     except BaseException:
         _remove(unfinished)
         raise
-    _remove(path)
+    if unfinished.is_dir() or path.is_dir():  # a file takes another's place in one step, a folder cannot
+        _remove(path)
     unfinished.replace(path)
 
 
