@@ -33,6 +33,5 @@ def method(modality: str, name: str) -> tuple[str, str]:
 
 
 def task(modality: str, stage: str, name: str) -> str:
-    """What a task of one stage asks, in a sentence."""
-    title, sentence = caption("probes", name) if stage == "probe" else caption(modality, "transfers", name)
-    return f"{title}: {sentence}" if sentence and title != name else sentence
+    """What a task of one stage asks: a probe is the same file for every modality, a transfer is not."""
+    return (caption("probes", name) if stage == "probe" else caption(modality, "transfers", name))[1]

@@ -39,6 +39,7 @@ def export(params: cli.Params) -> list[str]:
 
 def export_one(params: cli.Params, modality: str, method: str, seed: int) -> str:
     """One run by name; it need not be in `run`. Raises FileNotFoundError where it has left no encoder."""
+    cli.job(params, modality, method, seed)  # answers a wrong name with the nearest right one
     run = results.read_run(params, modality, method, seed)
     if not run.about:
         folder = store.model_path(modality, method, seed)

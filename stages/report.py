@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages import cli, leaderboard, page, results, store
+from stages import cli, leaderboard, page, results, store, tables
 
 REPORT = store.ARTIFACTS / "report"
 
@@ -23,6 +23,11 @@ def report(params: cli.Params) -> None:
         write_csv(out / "leaderboard.csv", leaderboard.COLUMNS, (row.fields() for row in rows))
         write_csv(out / "curves.csv", CURVES, curves(runs))
         write_csv(out / "labels.csv", LABELS, labels(rows))
+        for section in sections:
+            for line in section.board.lines:
+                store.write_json(
+                    out / "metrics" / section.modality / f"{line.method}.json", summary(section.board, line)
+                )
         (out / "leaderboard.md").write_text(page.render("leaderboard.md", sections=sections))
         html = page.render("page.html", sections=sections, plotly=Markup(get_plotlyjs()))
         (out / "index.html").write_text(html)
@@ -46,6 +51,11 @@ def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
         if row.measure.stage == "probe" and share is not None and row.mean is not None:
             numbers = map(leaderboard.exact, (share, row.mean, row.std))
             yield [row.modality, row.method, *numbers]
+
+
+def summary(board: leaderboard.Board, line: leaderboard.Line) -> dict[str, float | None]:
+    """A method's means by task: one file of it each makes `dvc metrics show` a leaderboard."""
+    return {tables.title(measure, board.columns): row.mean for measure, row in line.rows.items()}
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -35,27 +35,46 @@ def title(measure: Measure, columns: Sequence[Measure]) -> str:
 
 
 def markdown(board: Board) -> str:
-    """The table of one modality: a line a method, best first, and last what guessing scores."""
-    heads = ["method", *(title(measure, board.columns) for measure in board.columns), "pretext"]
-    body = [[line.method, *_cells(board, line)] for line in board.lines]
-    body.append(["chance", *(bare(board.chance.get(measure)) for measure in board.columns), ""])
-    widths = [max(len(row[k]) for row in [heads, *body]) for k in range(len(heads))]
-    lines = [heads, ["-" * width for width in widths], *body]
+    """The table of one modality: a line a method, best first, and last what guessing scores.
+
+    A task of several metrics has a table of its own below, so that none is wider than a terminal.
+    """
+    tasks: dict[str, list[Measure]] = {}
+    for measure in board.columns:
+        tasks.setdefault(measure.task, []).append(measure)
+    first = [of[0] for of in tasks.values() if len(of) == 1]
+    tables = [_table(board, first, [_own(line) for line in board.lines])]
+    tables += [_table(board, of) for of in tasks.values() if len(of) > 1]
+    return "\n\n".join(tables)
+
+
+def _table(board: Board, columns: Sequence[Measure], own: Sequence[str] = ()) -> str:
+    lines = [["method", *(title(measure, board.columns) for measure in columns)]]
+    lines += [[line.method, *_cells(board, line, columns)] for line in board.lines]
+    lines.append(["chance", *(bare(board.chance.get(measure)) for measure in columns)])
+    if own:
+        lines = [[*line, cell] for line, cell in zip(lines, ["pretext", *own, ""], strict=True)]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
         for line in lines
     )
 
 
-def _cells(board: Board, line: Line) -> Iterator[str]:
-    for k, measure in enumerate(board.columns):
+def _cells(board: Board, line: Line, columns: Sequence[Measure]) -> Iterator[str]:
+    for k, measure in enumerate(columns):
         row = line.rows.get(measure)
         if row is None:
             yield BRIEF.get(line.state, line.state.replace("`", "")) if line.state and not k else "–"
             continue
         mean = f"**{bare(row.mean)}**" if board.best.get(measure) == line.method else bare(row.mean)
-        yield mean if row.std is None else f"{mean}±{bare(row.std)}"
-    yield f"{bare(line.own.mean)} ({line.own.chance:.2g})".replace("(0.", "(.") if line.own else "–"
+        yield mean if row.std is None else f"{mean} ±{bare(row.std)}"
+
+
+def _own(line: Line) -> str:
+    """A method's score on its own task beside what guessing scores, `.973 (.25)`."""
+    return f"{bare(line.own.mean)} ({line.own.chance:.2g})".replace("(0.", "(.") if line.own else "–"
 
 
 def protocol(board: Board) -> list[tuple[str, str]]:

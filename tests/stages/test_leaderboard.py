@@ -1,0 +1,210 @@
+"""The leaderboard: what counts, what the means are, and when a method may be called best."""
+
+import json
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages import leaderboard, results, store, tables
+from stages.leaderboard import HEADLINE, Row
+from stages.results import Measure, Run
+from tests.stages.conftest import SEEDS, settings, write_corpus, write_run
+
+Rewrite = Callable[..., None]
+
+
+def row(method: str, mean: float | None, std: float | None = 0.01, seeds: int = 3) -> Row:
+    return Row("image", method, HEADLINE, mean, std, seeds, 0.1, 30_000, 1000)
+
+
+def lines(params: dict[str, Any]) -> dict[tuple[str, str, str], Row]:
+    rows = leaderboard.rows(results.read(params))
+    return {(found.method, found.measure.task, found.measure.metric): found for found in rows}
+
+
+def board(params: dict[str, Any]) -> leaderboard.Board:
+    runs = results.read(params)
+    return leaderboard.board("image", runs, leaderboard.rows(runs))
+
+
+def values(method: str) -> list[float]:
+    paths = [store.metrics_path("image", method, seed, "probe") for seed in SEEDS]
+    return [json.loads(path.read_text())["linear"]["accuracy"] for path in paths]
+
+
+def test_mean_and_sample_deviation_over_seeds(tree: dict[str, Any]) -> None:
+    found = lines(tree)["rotation", "linear", "accuracy"]
+    assert found.mean == pytest.approx(np.mean(values("rotation")))
+    assert found.std == pytest.approx(np.std(values("rotation"), ddof=1))
+    assert (found.seeds, found.samples, found.parameters) == (3, 30_000, 701_000)
+    assert found.chance == pytest.approx(1 / 7)
+
+
+def test_one_seed_has_no_deviation_and_nothing_is_best(tree: dict[str, Any]) -> None:
+    tree["seeds"] = [18]
+    found = board(tree)
+    assert {line.rows[HEADLINE].std for line in found.lines if HEADLINE in line.rows} == {None}
+    assert found.best == {}
+    assert "by one seed" in tables.verdict(found, "it")
+
+
+def test_rows_read_from_best_to_worst_within_a_task(tree: dict[str, Any]) -> None:
+    rows = leaderboard.rows(results.read(tree))
+    tasks = list(dict.fromkeys((found.measure.task, found.measure.metric) for found in rows))
+    shares = [("labels", f"accuracy@{share}%") for share in (1, 10, 100)]
+    assert tasks == [
+        ("linear", "accuracy"), ("knn", "accuracy"), *shares, ("fine_tune", "accuracy@10%"), ("pretext", "accuracy"),
+    ]  # fmt: skip
+    means = [found.mean for found in rows if found.measure == HEADLINE]
+    assert means == [*sorted((m for m in means if m is not None), reverse=True), None, None]
+
+
+def test_of_a_pretext_only_what_has_a_chance_is_a_score() -> None:
+    logged = {"loss": 1.0, "std": 0.1, "temperature": 0.5, "accuracy": 0.8, "accuracy.chance": 0.25}
+    assert list(results.scores("pretrain", logged)) == [
+        (Measure("pretrain", "pretext", "accuracy"), 0.8, 0.25)
+    ]
+
+
+def test_only_what_params_yaml_lists_is_read(tree: dict[str, Any]) -> None:
+    tree["run"] = {"image": ["random", "rotation"]}
+    found = board(tree)
+    assert [line.method for line in found.lines] == ["rotation", "random", "supervised"]
+    assert found.line("supervised").state == "not in `run`"
+    assert any(note.startswith("supervised: not in `run`") for note in tables.notes(found))
+
+
+def test_metrics_of_another_encoder_are_stale(tree: dict[str, Any]) -> None:
+    jigsaw = board(tree).line("jigsaw")
+    assert jigsaw.state == "stale" and HEADLINE not in jigsaw.rows and jigsaw.counted == 0
+    assert jigsaw.notes == ["stale: probe.json judges another encoder (seed 17, 18, 19)"]
+    assert lines(tree)["jigsaw", "linear", "accuracy"].seeds == 0
+
+
+def test_a_method_without_an_encoder_is_shown_and_not_counted(tree: dict[str, Any]) -> None:
+    colorization = board(tree).line("colorization")
+    assert (colorization.state, colorization.rows) == ("failed or not run", {})
+    assert lines(tree)["colorization", "linear", "accuracy"].mean is None
+
+
+def test_a_score_that_is_not_a_number_has_failed(tree: dict[str, Any], rewrite: Rewrite) -> None:
+    rewrite("rotation", 18, "probe", linear={"accuracy": math.nan, "accuracy.chance": 1 / 7})
+    found = board(tree)
+    rotation = found.line("rotation")
+    assert rotation.notes == ["failed: linear accuracy is nan (seed 18)"]
+    assert (rotation.state, rotation.counted, rotation.rows[HEADLINE].seeds) == ("failed", 2, 2)
+    others = [values("rotation")[k] for k in (0, 2)]
+    assert rotation.rows[HEADLINE].mean == pytest.approx(statistics.fmean(others))
+
+
+def test_a_run_whose_loss_blew_up_counts_for_nothing(tree: dict[str, Any], rewrite: Rewrite) -> None:
+    rewrite("rotation", 17, "pretrain", loss=math.nan)
+    run = results.read_run(tree, "image", "rotation", 17)
+    assert (run.state, run.scores) == ("failed", {})
+
+
+def test_an_encoder_trained_with_other_params_is_stale(tree: dict[str, Any]) -> None:
+    tree["image"]["pretexts"]["rotation"]["model"] = {"dim": 64}
+    run = results.read_run(tree, "image", "rotation", 17)
+    assert run.problems == [("stale", "trained with another `model` than params.yaml now has")]
+    assert run.scores == {}
+
+
+def test_an_encoder_of_another_corpus_is_stale(tree: dict[str, Any]) -> None:
+    path = store.corpus_path("image") / "meta.json"
+    store.write_json(path, json.loads(path.read_text()) | {"fingerprint": "another"})
+    assert {run.state for run in results.read(tree)} == {"stale", "failed or not run"}
+
+
+def test_missing_metrics_are_not_judged_yet(tree: dict[str, Any]) -> None:
+    store.metrics_path("image", "simclr", 19, "probe").unlink()
+    line = board(tree).line("simclr")
+    assert (line.state, line.counted) == ("not judged yet", 2)
+
+
+def test_without_transfers_none_is_missed(tree: dict[str, Any]) -> None:
+    store.metrics_path("image", "simclr", 19, "transfer").unlink()
+    assert board(tree).line("simclr").state == "not judged yet"
+    tree["image"]["transfers"] = {}
+    assert board(tree).line("simclr").state == ""
+
+
+def test_beyond_is_two_standard_errors_of_the_difference() -> None:
+    error = math.sqrt(0.01**2 / 3 + 0.02**2 / 5)
+    other = row("b", 0.5, 0.02, 5)
+    assert leaderboard.beyond(row("a", 0.5 + 2.001 * error), other)
+    assert not leaderboard.beyond(row("a", 0.5 + 1.999 * error), other)
+    assert not leaderboard.beyond(row("a", 0.9, None, 1), other)
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ({"supervised": 0.9, "a": 0.60, "b": 0.50, "random": 0.40}, "a"),
+        ({"a": 0.601, "b": 0.600, "random": 0.40}, None),  # within the spread of the next
+        ({"a": 0.501, "random": 0.500}, None),  # within the spread of no training at all
+        ({"a": 0.60, "random": 0.50}, "a"),
+        ({"random": 0.60, "a": 0.50}, None),
+        ({"a": 0.60}, None),  # nothing to be better than
+    ],
+)
+def test_best_is_beyond_every_other_method_and_random(means: dict[str, float], expected: str | None) -> None:
+    assert leaderboard.best([row(name, mean) for name, mean in means.items()]) == expected
+
+
+def test_the_verdict_goes_no_further_than_the_spread(tree: dict[str, Any], rewrite: Rewrite) -> None:
+    assert tables.verdict(board(tree), "toys").startswith(
+        "On toys, SimCLR's is the best self-supervised encoder: linear 0.60"
+    )
+    for seed, value in zip(SEEDS, values("simclr"), strict=True):
+        rewrite("rotation", seed, "probe", linear={"accuracy": value - 0.001, "accuracy.chance": 1 / 7})
+    found = board(tree)
+    assert HEADLINE not in found.best
+    assert "SimCLR's encoder is ahead, but within the spread of Rotation: linear 0.60" in tables.verdict(
+        found, "it"
+    )
+    for seed, value in zip(SEEDS, values("simclr"), strict=True):
+        rewrite("random", seed, "probe", linear={"accuracy": value - 0.001, "accuracy.chance": 1 / 7})
+    assert "no encoder is beyond the spread of an untrained one" in tables.verdict(board(tree), "it")
+
+
+def test_the_markdown_table_frames_the_methods(tree: dict[str, Any]) -> None:
+    first, labels = tables.markdown(board(tree)).split("\n\n")
+    for text, head in ((first, "linear"), (labels, "labels @1%")):
+        table = text.splitlines()
+        assert len({len(line) for line in table}) == 1 and len(table[0]) <= 90
+        assert [line.split()[1] for line in table[2:]] == [
+            "supervised", "simclr", "rotation", "byol", "random", "jigsaw", "colorization", "chance",
+        ]  # fmt: skip
+        assert head in table[0] and "**." in table[3] and "**" not in table[2] + table[4]
+        assert "stale" in table[7] and "no encoder" in table[8] and ".143" in table[9]
+    assert "(.0039) |" in first and "pretext" not in labels
+
+
+def test_nothing_run_is_one_error(project: Any) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none of the 21 runs .* run `dvc repro` first"):
+        results.read(settings())
+
+
+def test_an_empty_run_is_one_error(project: Any) -> None:
+    with pytest.raises(ValueError, match="`run` and `seeds` list nothing"):
+        results.read(settings() | {"run": {"image": []}})
+
+
+def test_a_broken_metrics_file_is_named(project: Any) -> None:
+    params = settings()
+    write_corpus()
+    write_run("rotation", 17, params)
+    store.metrics_path("image", "rotation", 17, "probe").write_text("{")
+    with pytest.raises(ValueError, match=r"rotation/17/probe.json is not JSON"):
+        results.read(params)
+
+
+def test_a_run_knows_the_worst_of_its_problems() -> None:
+    problems = [("not judged yet", ""), ("failed", ""), ("stale", "")]
+    assert Run("image", "a", 1, problems=problems).state == "failed"
+    assert Run("image", "a", 1).state == ""
