@@ -182,7 +182,7 @@ class Training:
         row: Row = {"epoch": epoch, "step": run.step, "samples": samples}
         row |= {name: float(value) / run.counted for name, value in run.sums.items()}
         vectors = self.encode(np.linspace(0, count - 1, min(self.health, count)).astype(np.int64))
-        row |= {"spread": spread(vectors), "rank": effective_rank(vectors)}
+        row |= {"std": spread(vectors), "rank": effective_rank(vectors)}
         run.rows.append(row)
         run.sums, run.counted = {}, 0
         return row

@@ -19,7 +19,7 @@ def run(corpus: Images, folder: Path, calibrate: bool) -> Random:
     pretext = Random(trunk, corpus, folder, calibrate=calibrate)
     keys = train_keys(samples=0)
     rows = loop.fit(pretext, seed=5, scratch=folder / "scratch", label="toy random", **keys)
-    assert len(rows) == 1 and rows[0]["spread"] > 0 and "loss" not in rows[0]
+    assert len(rows) == 1 and rows[0]["std"] > 0 and "loss" not in rows[0]
     return pretext
 
 

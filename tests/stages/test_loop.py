@@ -84,7 +84,7 @@ def duel(tmp_path: Path, **changes: Any) -> tuple[Duel, list[dict[str, float]]]:
 def test_players_never_see_each_others_gradients(tmp_path: Path) -> None:
     pretext, rows = duel(tmp_path, lr=[1e-2, 1e-3], optimizer=["adam", "sgd"])
     assert pretext.leaks == []
-    assert {"loss", "player1.loss", "spread", "rank"} <= rows[-1].keys()
+    assert {"loss", "player1.loss", "std", "rank"} <= rows[-1].keys()
 
 
 def test_epochs_steps_and_samples_are_what_the_budget_says(tmp_path: Path) -> None:
