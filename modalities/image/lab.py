@@ -13,7 +13,10 @@ EDGE = 6 / 29  # below it the cube root becomes a line
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
-    return torch.einsum("ij,njhw->nihw", matrix, x)
+    with torch.autocast(
+        x.device.type, enabled=False
+    ):  # in bf16 a product is off by more than a just visible step
+        return torch.einsum("ij,njhw->nihw", matrix, x)
 
 
 def to_lab(images: Tensor) -> Tensor:
