@@ -20,6 +20,7 @@ MOST_DEATHS = 20  # more is a fault of this machine or of `work`, not of the ite
 CHUNK = 32  # items sent at a time: fewer costs more messages, more makes processes wait for the last
 
 _work: Callable[[Any], Any]
+_seconds: int
 
 
 class Died(Exception):
@@ -84,16 +85,16 @@ def _run(
 def _pool(work: Callable[[Any], Any], count: int) -> Iterator[ProcessPoolExecutor]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", work.__class__.__module__])
-    pool = ProcessPoolExecutor(count, context, _start, (work,))
+    pool = ProcessPoolExecutor(count, context, _start, (work, SECONDS))
     try:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start(work: Callable[[Any], Any]) -> None:
-    global _work
-    _work = work
+def _start(work: Callable[[Any], Any], seconds: int) -> None:
+    global _work, _seconds
+    _work, _seconds = work, seconds
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends the pool
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # its default ends the process, even inside a decoder
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders in C write their complaints there
@@ -103,7 +104,7 @@ def _chunk(items: list[Any]) -> list[Any]:
     results = []
     try:
         for item in items:
-            signal.alarm(SECONDS)
+            signal.alarm(_seconds)
             results.append(_work(item))
     finally:
         signal.alarm(0)

@@ -10,18 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-Pixels = NDArray[np.uint8]
-Fit = Literal["crop", "pad", "squash"]
+from modalities.image import jpeg
+from modalities.image.resize import WHITE, Fit, Pixels, resize
 
 MOST_PIXELS = 100_000_000  # by the header; a 10,000 x 10,000 scan still passes
 LEAST_SIDE = 8
-BACKGROUND = (255, 255, 255)
 # JPEG first, since the first that recognises a file wins. PostScript and other formats that run programs stay out.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -111,23 +108,31 @@ def _decode(data: bytes | Pixels, side: int, fit: Fit, name: str) -> Picture:
     notes: list[str] = []
     if not isinstance(data, bytes):
         image: Image.Image = Image.fromarray(data)
-        _measure(image)
-        width, height = image.size
-    else:
-        image = _open(data)
-        width, height = _measure(image)
-        _look_at_name(image, name, notes)
-        turn = _orientation(image, notes)
-        # The inverse DCT at 1/2, 1/4 or 1/8 is a box filter for free; twice the target keeps what bicubic needs.
-        image.draft(None, _at_least(image.size, 2 * side, fit))
-        image.load()
-        if turn in TURNS:
-            image = image.transpose(TURNS[turn])
-            notes.append("turned upright as its EXIF tag says")
-            if turn >= 5:
-                width, height = height, width
-    pixels = np.asarray(_resize(_rgb(image, notes), side, fit))
-    return Picture(pixels, height, width, notes)
+        width, height = _measure(*image.size)
+        return Picture(resize(np.asarray(_rgb(image, notes)), side, fit), height, width, notes)
+    if size := jpeg.header(data):
+        _measure(size.width, size.height)
+        decoded = jpeg.pixels(data, size, side, fit)
+        if decoded is not None:
+            _look_at_name("JPEG", name, notes)
+            notes += ["greyscale, made RGB"] * size.grey
+            return Picture(resize(decoded, side, fit), size.height, size.width, notes)
+    image = _open(data)
+    width, height = _measure(*image.size)
+    _look_at_name(image.format or "", name, notes)
+    if image.format != "MPO" and getattr(
+        image, "is_animated", False
+    ):  # an MPO's second picture is a gain map or depth
+        notes.append("first frame of an animation or page of several")
+    turn = _orientation(image, notes)
+    image.draft(None, _at_least(image.size, 2 * side, fit))  # as in jpeg.py
+    image.load()
+    if turn in TURNS:
+        image = image.transpose(TURNS[turn])
+        notes.append("turned upright as its EXIF tag says")
+        if turn >= 5:
+            width, height = height, width
+    return Picture(resize(np.asarray(_rgb(image, notes)), side, fit), height, width, notes)
 
 
 def _open(data: bytes) -> Image.Image:
@@ -152,8 +157,7 @@ def _cut(data: bytes) -> bool:
     return any(data.startswith(magic) and end not in data[-16:] for magic, end in ends.items())
 
 
-def _measure(image: Image.Image) -> tuple[int, int]:
-    width, height = image.size
+def _measure(width: int, height: int) -> tuple[int, int]:
     if width * height > MOST_PIXELS:
         raise Refused(Reason.TOO_LARGE, f"{width}x{height} exceeds the limit of {MOST_PIXELS:,} pixels")
     if min(width, height) < LEAST_SIDE:
@@ -161,14 +165,9 @@ def _measure(image: Image.Image) -> tuple[int, int]:
     return width, height
 
 
-def _look_at_name(image: Image.Image, name: str, notes: list[str]) -> None:
-    kind = image.format or ""
+def _look_at_name(kind: str, name: str, notes: list[str]) -> None:
     if not name.lower().endswith(SUFFIXES[kind]) and (suffix := PurePosixPath(name).suffix):
         notes.append(f"{kind} data in a file named {ascii(suffix)[1:-1]}")
-    if kind != "MPO" and getattr(
-        image, "is_animated", False
-    ):  # the second picture of an MPO is a gain map or a depth
-        notes.append("first frame of an animation or page of several")
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> int:
@@ -202,7 +201,7 @@ def _rgb(image: Image.Image, notes: list[str]) -> Image.Image:
     if image.has_transparency_data:
         notes.append("alpha laid on white")
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image).convert("RGB")
+        return Image.alpha_composite(Image.new("RGBA", image.size, (WHITE,) * 4), image).convert("RGB")
     if image.mode in ("1", "L", "LA"):
         notes.append("greyscale, made RGB")
     elif image.mode not in ("RGB", "P"):
@@ -216,20 +215,3 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F" or values.min() < 0 or values.max() > 65_535:
         raise Refused(Reason.UNREADABLE, "32 bits a pixel have no agreed white; save it with 8 or 16")
     return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-
-
-def _resize(image: Image.Image, side: int, fit: Fit) -> Image.Image:
-    width, height = image.size
-    if fit == "pad":
-        scale = side / max(width, height)
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        canvas = Image.new("RGB", (side, side), BACKGROUND)
-        inner = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
-        canvas.paste(inner, ((side - size[0]) // 2, (side - size[1]) // 2))
-        return canvas
-    box = (0.0, 0.0, float(width), float(height))
-    if fit == "crop":
-        short = min(width, height)
-        left, top = (width - short) / 2, (height - short) / 2
-        box = (left, top, left + short, top + short)
-    return image.resize((side, side), Image.Resampling.BICUBIC, box=box, reducing_gap=3.0)

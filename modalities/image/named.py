@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from modalities.common import carriers
-from modalities.image.decode import Pixels, Reason, Refused
+from modalities.image.decode import Reason, Refused
 from modalities.image.layout import sides, split_of
+from modalities.image.resize import Pixels
 from modalities.image.sources import Blob, Item, Source
 
 DEMONSTRATION = "demonstration data"

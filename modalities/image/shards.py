@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modalities.image.decode import Pixels
+from modalities.image.resize import Pixels
 
 SHARD_BYTES = 1 << 30
 BLOCK = 256  # rows copied at a time

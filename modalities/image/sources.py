@@ -13,7 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from modalities.image.decode import Pixels, Reason, Refused
+from modalities.image.decode import Reason, Refused
+from modalities.image.resize import Pixels
 
 MOST_BYTES = 1 << 30  # of one file, since it is read whole
 # What lies beside pictures and is none; anything else that cannot be read is reported.
@@ -80,7 +81,7 @@ def folder(root: Path) -> Source:
     found = Source([], FolderReader(root))
     special = 0
     for entry in _walk(root, found.rejected):
-        key = str(Path(entry.path).relative_to(root))
+        key = entry.path[len(str(root)) + 1 :]
         try:
             mode = entry.stat().st_mode if entry.is_symlink() or not entry.is_file() else stat.S_IFREG
         except FileNotFoundError:
@@ -115,7 +116,7 @@ def _walk(root: Path, rejected: list[Rejection]) -> Iterator[os.DirEntry[str]]:
                     (e for e in entries if not _hidden(e.name)), key=lambda e: e.name, reverse=True
                 )
         except OSError as error:
-            name = printable(str(Path(here).relative_to(root)))
+            name = printable(here[len(str(root)) + 1 :]) or "."
             rejected.append(Rejection(name, Reason.UNREADABLE, _why(error)))
             continue
         for entry in visible:
@@ -140,9 +141,15 @@ class FolderReader:
 
     def __call__(self, key: str) -> Blob:
         try:
-            with Path(self.root, key).open("rb") as stream:
-                _check_size(os.fstat(stream.fileno()).st_size)
-                data = stream.read()
+            handle = os.open(
+                f"{self.root}/{key}", os.O_RDONLY
+            )  # a third of the time of Path and a buffered file
+            try:
+                size = os.fstat(handle).st_size
+                _check_size(size)
+                data = os.read(handle, size)
+            finally:
+                os.close(handle)
         except OSError as error:
             raise Refused(Reason.UNREADABLE, _why(error)) from None
         return Blob(data, data, key)
