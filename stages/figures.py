@@ -102,8 +102,9 @@ def health(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
         }
         last = max((points[-1][0] for points in curves.values()), default=0.0)
         for method, points in curves.items():
-            # What is not trained has one point: drawn on as a line, it is what the others are read against.
-            _band(figure, method, points if len(points) > 1 else [points[0], (last, *points[0][1:])], look)
+            # What is not trained has one point, at 0: drawn on as a line, it is what the others are read against.
+            level = [(last, *points[0][1:])] if points[-1][0] == 0 else []
+            _band(figure, method, [*points, *level], look)
         if figure.data:
             figure.update_yaxes(title=unit, rangemode="tozero")
             figure.update_xaxes(title="samples seen")
@@ -133,7 +134,9 @@ def _band(
             line={"width": 0}, fillcolor=f"rgba({red}, {green}, {blue}, 0.18)", legendgroup=method,
             name="lowest to highest seed", showlegend=legend,
         )  # fmt: skip
-    trace = _trace(method, look, "lines")
+    trace = _trace(
+        method, look, "lines" if len(at) > 1 else "markers"
+    )  # a line of one epoch would not be seen
     figure.add_scatter(
         x=at, y=mean, **trace | {"name": "mean over seeds" if legend else method, "legendgroup": method}
     )

@@ -49,7 +49,7 @@ class Line:
     method: str
     rows: dict[Measure, Row]  # of the table's columns; without what does not count
     own: Row | None  # its own task, by the first metric
-    state: str  # one of results.STATES, or "not in `run`"
+    state: str  # one of results.STATES, "partly judged" or "not in `run`"
     notes: list[str]  # what is wrong, with the seeds it is true of
     counted: int  # seeds that have the headline
     seeds: int  # seeds that were asked for
@@ -173,6 +173,8 @@ def _line(method: str, found: Sequence[Row], runs: Sequence[Run]) -> Line:
         for state, reason in run.problems:
             why.setdefault((state, reason), []).append(run.seed)
     state = min((key[0] for key in why), key=STATES.index, default="") if runs else "not in `run`"
+    if state == "not judged yet" and any(row.measure.stage != "pretrain" for row in mine):
+        state = "partly judged"
     return Line(
         method=method,
         rows={row.measure: row for row in mine if row.measure.stage != "pretrain"},

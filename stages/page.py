@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from stages import captions, figures, store, tables
 from stages.leaderboard import RULE, Board, Row, board
-from stages.results import Run, read_json
+from stages.results import Measure, Run, read_json
 
 TEMPLATES = Path(__file__).parent / "templates"
 REJECTED_SHOWN = 50
@@ -48,7 +48,7 @@ class Section:
     board: Board
     verdict: str
     table: str  # as Markdown
-    columns: list[tuple[str, str]]  # (title, metric) of every column but the pretext's
+    columns: list[tuple[str, str]]  # (task and share of labels, metric) of every column but the pretext's
     budget: str
     protocol: list[tuple[str, str]]  # (task, how it was measured)
     troubles: list[str]  # what failed, is stale or is missing
@@ -76,7 +76,7 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         board=found,
         verdict=tables.verdict(found, data["title"]),
         table=tables.markdown(found),
-        columns=[(tables.title(column, found.columns), column.metric) for column in found.columns],
+        columns=[heading(column, found) for column in found.columns],
         budget=tables.budget(found),
         protocol=tables.protocol(found),
         troubles=tables.notes(found),
@@ -91,6 +91,11 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
             provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
         ],
     )
+
+
+def heading(measure: Measure, found: Board) -> tuple[str, str]:
+    metric = measure.metric.partition("@")[0]
+    return tables.title(measure, found.columns).replace(f" {metric}", ""), metric
 
 
 def corpus(modality: str) -> dict[str, Any]:
@@ -165,5 +170,10 @@ def render(template: str, **given: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"short": tables.short, "bare": tables.bare}
+    environment.filters |= {"short": tables.short, "bare": tables.bare, "breakable": breakable}
     return environment.get_template(template).render(given, rule=RULE)
+
+
+def breakable(name: str) -> Markup:
+    """A name that a narrow column may break after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))

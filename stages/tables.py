@@ -22,29 +22,34 @@ def bare(number: float | None) -> str:
 
 
 def title(measure: Measure, columns: Sequence[Measure]) -> str:
-    """`linear`, or `labels @1%` where a task has several columns."""
-    of = [other.metric for other in columns if other.task == measure.task]
+    """`linear`, with its share of the labels where the task has several, and its metric where it is not the first."""
+    of = [other for other in columns if other.task == measure.task]
     metric, at, share = measure.metric.partition("@")
-    if len(of) == 1:
-        return measure.task
-    return (
-        f"{measure.task} {at}{share}"
-        if at and all(f"{metric}@" in other for other in of)
-        else " ".join(measure[1:])
-    )
+    first = metric == of[0].metric.partition("@")[0]
+    words = [measure.task, "" if first else metric, at + share if shares(of) > 1 else ""]
+    return " ".join(word for word in words if word)
+
+
+def shares(columns: Sequence[Measure]) -> int:
+    """How many shares of the labels these columns of one task speak of."""
+    return len({measure.metric.partition("@")[2] for measure in columns})
 
 
 def markdown(board: Board) -> str:
     """The table of one modality: a line a method, best first, and last what guessing scores.
 
-    A task of several metrics has a table of its own below, so that none is wider than a terminal.
+    A task that was tried with several shares of the labels has a table of its own below, so that none is wider than a
+    terminal. Of each task only the first metric is shown: leaderboard.csv and the page have them all.
     """
     tasks: dict[str, list[Measure]] = {}
     for measure in board.columns:
         tasks.setdefault(measure.task, []).append(measure)
-    first = [of[0] for of in tasks.values() if len(of) == 1]
+    first = [of[0] for of in tasks.values() if shares(of) == 1]
     tables = [_table(board, first, [_own(line) for line in board.lines])]
-    tables += [_table(board, of) for of in tasks.values() if len(of) > 1]
+    for of in tasks.values():
+        if shares(of) > 1:
+            metric = of[0].metric.partition("@")[0]
+            tables.append(_table(board, [m for m in of if m.metric.partition("@")[0] == metric]))
     return "\n\n".join(tables)
 
 
@@ -104,13 +109,14 @@ def budget(board: Board) -> str:
 
 
 def notes(board: Board) -> list[str]:
-    """What failed, is stale or is missing: a line a method and reason."""
-    absent = [
-        f"{line.method}: not in `run` of params.yaml, so nothing frames the others from that side"
-        for line in board.lines
-        if not line.seeds
-    ]
-    return [f"{line.method}: {note}" for line in board.lines for note in line.notes] + absent
+    """What failed, is stale or is missing: a line a reason, with the methods it is true of."""
+    found: dict[str, list[str]] = {}
+    for line in board.lines:
+        for note in (
+            line.notes if line.seeds else ["not in `run` of params.yaml, so one side of the frame is missing"]
+        ):
+            found.setdefault(note, []).append(line.method)
+    return [f"{', '.join(methods)}: {note}" for note, methods in found.items()]
 
 
 def verdict(board: Board, corpus: str) -> str:

@@ -108,7 +108,12 @@ def write_run(method: str, seed: int, params: dict[str, Any]) -> None:
     probe = {
         "encoder": digest,
         "knn": {"accuracy": linear - 0.05 + noise[3], **chance},
-        "linear": {"accuracy": linear + noise[4], **chance},
+        "linear": {
+            "accuracy": linear + noise[4],
+            "mean_per_class": linear + noise[6],
+            "mean_per_class.chance": 1 / 7,
+            **chance,
+        },
         "labels": labels,
     }
     tuned = {

@@ -57,7 +57,8 @@ def test_rows_read_from_best_to_worst_within_a_task(tree: dict[str, Any]) -> Non
     tasks = list(dict.fromkeys((found.measure.task, found.measure.metric) for found in rows))
     shares = [("labels", f"accuracy@{share}%") for share in (1, 10, 100)]
     assert tasks == [
-        ("linear", "accuracy"), ("knn", "accuracy"), *shares, ("fine_tune", "accuracy@10%"), ("pretext", "accuracy"),
+        ("linear", "accuracy"), ("linear", "mean_per_class"), ("knn", "accuracy"), *shares,
+        ("fine_tune", "accuracy@10%"), ("pretext", "accuracy"),
     ]  # fmt: skip
     means = [found.mean for found in rows if found.measure == HEADLINE]
     assert means == [*sorted((m for m in means if m is not None), reverse=True), None, None]
@@ -123,12 +124,16 @@ def test_an_encoder_of_another_corpus_is_stale(tree: dict[str, Any]) -> None:
 def test_missing_metrics_are_not_judged_yet(tree: dict[str, Any]) -> None:
     store.metrics_path("image", "simclr", 19, "probe").unlink()
     line = board(tree).line("simclr")
-    assert (line.state, line.counted) == ("not judged yet", 2)
+    assert (line.state, line.counted) == ("partly judged", 2)
+    for seed in SEEDS:
+        for stage in ("probe", "transfer"):
+            store.metrics_path("image", "byol", seed, stage).unlink(missing_ok=True)
+    assert board(tree).line("byol").state == "not judged yet"
 
 
 def test_without_transfers_none_is_missed(tree: dict[str, Any]) -> None:
     store.metrics_path("image", "simclr", 19, "transfer").unlink()
-    assert board(tree).line("simclr").state == "not judged yet"
+    assert board(tree).line("simclr").state == "partly judged"
     tree["image"]["transfers"] = {}
     assert board(tree).line("simclr").state == ""
 
@@ -208,3 +213,9 @@ def test_a_run_knows_the_worst_of_its_problems() -> None:
     problems = [("not judged yet", ""), ("failed", ""), ("stale", "")]
     assert Run("image", "a", 1, problems=problems).state == "failed"
     assert Run("image", "a", 1).state == ""
+
+
+def test_what_is_true_of_several_methods_is_said_once(tree: dict[str, Any]) -> None:
+    for method in ("simclr", "rotation"):
+        store.metrics_path("image", method, 19, "transfer").unlink()
+    assert "simclr, rotation: not judged yet: no transfer.json (seed 19)" in tables.notes(board(tree))
