@@ -144,6 +144,7 @@ def _yaml() -> Any:
     )  # the round-trip parser: it keeps comments, quotes, flow style and the way numbers are written
     yaml.preserve_quotes = True
     yaml.width = 4096
+    yaml.indent(mapping=2, sequence=4, offset=2)  # how params.yaml is laid out
     return yaml
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,6 +232,8 @@ def test_the_served_flow_has_the_cron_line_runs_and_is_cancelled_whole(project: 
         text=True,
         env=environment,
     )
+    too_long = threading.Timer(240, served.kill)  # ends the lines that the test waits for, and so the test
+    too_long.start()
     try:
         assert served.stdout is not None
         next(line for line in served.stdout if "is being served" in line)
@@ -243,6 +246,7 @@ def test_the_served_flow_has_the_cron_line_runs_and_is_cancelled_whole(project: 
         ask(f"flow_runs/{made['id']}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
         assert gone(sleeper, 60)
     finally:
+        too_long.cancel()
         served.terminate()
         served.communicate(timeout=60)
     with socket.socket() as probe:
