@@ -98,7 +98,10 @@ class Pretext(nn.Module):
         raise NotImplementedError
 
     def chance(self) -> dict[str, float]:
-        """What guessing would score in what `forward` logs, by name."""
+        """What guessing would score in what `forward` logs, by name.
+
+        Where that depends on the batch, `forward` logs it itself, as `<name>.chance`.
+        """
         return {}
 
     def players(self) -> list[nn.Module]:

@@ -26,15 +26,30 @@ def pretrain(job: cli.Job) -> dict[str, float] | None:
     unfinished = checkpoint.scratch(job.modality, job.method, job.seed, about, data, store.digest(built))
     label = f"{job.modality} {job.method} {job.seed}"
     with loop.ranks(job.params["train"]["device"]) as rank:
-        rows: list[dict[str, float]] = job.call(loop.fit, "train", pretext, seed=job.seed, scratch=unfinished, label=label)
+        rows: list[dict[str, float]] = job.call(
+            loop.fit, "train", pretext, seed=job.seed, scratch=unfinished, label=label
+        )
         if rank:
             return None
     with store.writing(job.path(store.model_path)) as out:
-        job_about = {"modality": job.modality, "method": job.method, "seed": job.seed, "params": about}
-        store.save_encoder(pretext.encoder, out, **job_about, corpus=data)
+        names = {"modality": job.modality, "method": job.method, "seed": job.seed}
+        store.save_encoder(pretext.encoder, out, **names, params=about, corpus=data, code=code(job))
         write_history(rows, out / "history.csv")
     chance = {f"{name}.chance": value for name, value in pretext.chance().items() if name in rows[-1]}
     return rows[-1] | chance
+
+
+def code(job: cli.Job) -> str:
+    """A digest of the code that this method runs: its own file and what it shares, but no other method's."""
+    root = Path(modalities.__file__).parent
+    own = root / job.modality / "pretexts" / f"{job.method}.py"
+    shared = [
+        root / "base.py",
+        *sorted((root / "common").glob("*.py")),
+        *sorted((root / job.modality).glob("*.py")),
+    ]
+    stages = [Path(module.__file__ or "") for module in (loop, checkpoint)]
+    return store.digest(own, *shared, *stages)
 
 
 def write_history(rows: list[dict[str, float]], file: Path) -> None:

@@ -15,8 +15,14 @@ from ruamel.yaml import YAML
 import modalities
 from tests.conftest import ROOT, params
 
-# Files that cannot change a number: they find paths, check keys, print.
-INERT = {"stages/cli.py", "stages/store.py", "modalities/__init__.py", "modalities/common/progress.py"}
+# Files that cannot change a number: they find paths, check keys, print, draw.
+INERT = {
+    "stages/cli.py",
+    "stages/store.py",
+    "modalities/__init__.py",
+    "modalities/common/progress.py",
+    "modalities/image/preview.py",
+}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -82,9 +88,10 @@ def test_every_file_that_can_change_a_number_is_a_dependency(modality: str) -> N
         assert not missing, f"{name} runs {sorted(missing)}, which are not in its deps"
 
 
-def test_the_report_depends_on_all_it_runs() -> None:
-    stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]["report"]
-    missing = {f for f in reached(ROOT / "stages/report.py") - INERT if not covered(f, stage["deps"])}
+@pytest.mark.parametrize("name", ["report", "export"])
+def test_the_end_of_the_graph_depends_on_all_it_runs(name: str) -> None:
+    stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]
+    missing = {f for f in reached(ROOT / f"stages/{name}.py") - INERT if not covered(f, stage["deps"])}
     assert not missing
     assert {"run", "seeds"} <= set(stage["params"])
 
