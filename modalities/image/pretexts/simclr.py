@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from modalities.base import Batch, Index, Pretext
+from modalities.common import distributed, heads
 from modalities.common.distributed import unit
 from modalities.common.info_nce import nt_xent
 from modalities.image import preview
@@ -39,13 +40,7 @@ class SimCLR(Pretext):
         self.temperature = temperature
         self.recipe = Recipe(**recipe)
         # Batch norm after each linear layer, as in the authors' code; the paper's text leaves it out.
-        self.head = nn.Sequential(
-            nn.Linear(encoder.dim, encoder.dim, bias=False),
-            nn.BatchNorm1d(encoder.dim),
-            nn.ReLU(inplace=True),
-            nn.Linear(encoder.dim, dim, bias=False),
-            nn.BatchNorm1d(dim),
-        )
+        self.head = heads.mlp(encoder.dim, encoder.dim, dim, norm=True, last="norm")
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
         return {"views": views(self.corpus, index, self.encoder.side, rng, [self.recipe] * 2)}
@@ -59,4 +54,5 @@ class SimCLR(Pretext):
         pairs = batch["views"]  # (2, N, C, S, S)
         first, second = unit(self.head(self.encoder(pairs.flatten(0, 1)))).chunk(2)  # each (N, P)
         loss, accuracy = nt_xent(first, second, self.temperature)
-        return {"loss": loss, "accuracy": accuracy}
+        chance = loss.new_tensor(1 / (2 * pairs.shape[1] * distributed.world() - 1))
+        return {"loss": loss, "accuracy": accuracy, "accuracy.chance": chance}
