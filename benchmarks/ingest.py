@@ -46,27 +46,25 @@ def torchvision(data: bytes, side: int) -> Any:
 
 
 def opencv(data: bytes, side: int) -> Any:
-    """At a reduced size where that leaves twice the target."""
-    import cv2
-
+    """As ingest itself does it."""
     from modalities.image import jpeg
+    from modalities.image.resize import resize
 
-    cv2.setNumThreads(1)
     size = jpeg.header(data) or jpeg.Header(
         side, side, False
     )  # OpenCV itself tells no size before it decodes
-    decoded = jpeg.pixels(data, size, side, "crop")
+    decoded = jpeg.pixels(data, size, side, "squash")
     assert decoded is not None
-    return cv2.resize(decoded, (side, side), interpolation=cv2.INTER_AREA)
+    return resize(decoded, side, "squash")
 
 
 def simplejpeg(data: bytes, side: int) -> Any:
-    import cv2
+    """At the size nearest above, in eighths, and with ingest's own way of resizing."""
     import simplejpeg  # type: ignore[import-not-found, unused-ignore]
 
-    cv2.setNumThreads(1)
-    decoded = simplejpeg.decode_jpeg(data, min_height=2 * side, min_width=2 * side)
-    return cv2.resize(decoded, (side, side), interpolation=cv2.INTER_AREA)
+    from modalities.image.resize import resize
+
+    return resize(simplejpeg.decode_jpeg(data, min_height=2 * side, min_width=2 * side), side, "squash")
 
 
 DECODERS: dict[str, Callable[[bytes, int], Any]] = {

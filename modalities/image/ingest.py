@@ -58,7 +58,7 @@ def ingest(
         judge(source, rejected, total, max_rejected)
         two_classes(source, {each.item.label for each in kept})
         rows = sorted(_row(each, test) for each in kept)
-        fingerprint = write(out, rows, slots)
+        fingerprint = write(out, rows, slots, parallel.processes())
     finally:
         slots.path.unlink(missing_ok=True)
     notes = (
