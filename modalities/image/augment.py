@@ -153,7 +153,7 @@ def plain(boxes: Index, flips: Flags | None = None) -> Draws:
     """Boxes of (M, 4) as they are: resized, flipped where asked, and nothing else."""
     count = len(boxes)
     none = np.zeros(count, np.bool_)
-    colour = np.broadcast_to(np.eye(3, 4, dtype=np.float32), (count, 3, 4))
+    colour = np.tile(np.eye(3, 4, dtype=np.float32), (count, 1, 1))
     return Draws(boxes, none if flips is None else flips, colour, np.zeros(count, np.float32), none)
 
 

@@ -243,17 +243,20 @@ def _crop(
     top, left, height, width = box
     taps_x = _weigh(width, flip, work.first_x, work.weights_x, work.share_x)
     taps_y = _weigh(height, False, work.first_y, work.weights_y, work.share_y)
-    work.total[:] = 0
+    lines, total = work.lines, work.total
+    total[:] = 0
     for y in range(height):
-        line, weight = work.lines[y], work.share_y[y]
+        line, weight = lines[y], work.share_y[y]
         _load(pixels[_reflected(top + y, len(pixels))], left, width, line)
         for j in range(3 * width):
-            work.total[j] += weight * line[j]
-    _compose(colour, work.total, work.share_x[:width], work.matrix)
+            total[j] += weight * line[j]
+    _compose(colour, total, work.share_x[:width], work.matrix)
+    first_x, weights_x, matrix, resized = work.first_x, work.weights_x, work.matrix, work.line
+    narrow = work.narrow[: 3 * width]
     for y in range(len(work.first_y)):
-        _down(work.lines[work.first_y[y] :], work.weights_y[y], taps_y, work.narrow[: 3 * width])
-        _along(work.narrow, work.first_x, work.weights_x, taps_x, work.line)
-        _paint(work.line, work.matrix, y, view)
+        _down(lines[work.first_y[y] :], work.weights_y[y], taps_y, narrow)
+        _along(narrow, first_x, weights_x, taps_x, resized)
+        _paint(resized, matrix, y, view)
 
 
 @compiled  # type: ignore[untyped-decorator]
