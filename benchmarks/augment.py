@@ -182,7 +182,11 @@ def rotation(rounds: int, folder: Path) -> None:
 
     def turned(index: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         images = crop_flip(corpus, index, side, rng)
-        return torch.cat([images.rot90(k, (2, 3)) for k in range(4)])
+        # Copied on one thread: this little, torch's threads would mostly wait for each other.
+        out = np.empty((4, *images.shape), np.float32)
+        for k in range(4):
+            out[k] = np.rot90(images.numpy(), k, (2, 3))
+        return torch.from_numpy(out)
 
     compare(
         rounds,

@@ -188,7 +188,8 @@ def render(corpus: Images, index: Index, draws: Draws, side: int, device: str = 
         once, places = np.unique(index, return_inverse=True)
         pixels = torch.from_numpy(corpus.pixels(once)).to(device)
         return render_torch(pixels[torch.from_numpy(places).to(device)], draws, side)
-    out = torch.empty(len(index), 3, side, side)
+    # numpy asks for huge pages, torch does not: at 224 px first touching the small ones costs as much as the kernel.
+    out = np.empty((len(index), 3, side, side), np.float32)
     threads = torch.get_num_threads()
     portion = max(8, len(index) // (4 * threads))  # several a thread, since crops differ in size
     work: list[tuple[Any, ...]] = []
@@ -199,12 +200,12 @@ def render(corpus: Images, index: Index, draws: Draws, side: int, device: str = 
             some = slice(start, start + portion)
             work.append((stored, rows[some], places[some]))
     arrays = [np.ascontiguousarray(getattr(draws, field.name)) for field in fields(draws)]
-    parameters = (*arrays, out.numpy())
+    parameters = (*arrays, out)
     # Threads of this call alone: they survive no fork, and a new one costs less than a single 64-pixel view.
     with ThreadPoolExecutor(threads) as pool:
         for done in [pool.submit(kernel.render, *item, *parameters) for item in work]:
             done.result()
-    return out
+    return torch.from_numpy(out)
 
 
 def render_torch(pixels: Tensor, draws: Draws, side: int) -> Tensor:
