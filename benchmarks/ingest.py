@@ -2,8 +2,9 @@
 
 Alone means: two processes, already started, read each JPEG, decode it, resize it and drop it. Every decoder that is
 installed is tried: Pillow, torchvision, OpenCV, and simplejpeg where it is there. Ingest is timed whole: listing,
-starting two processes, hashing, decoding, checking, splitting, writing. One JSON line: medians of files a second,
-and ingest's rate over that of each decoder.
+starting two processes, hashing, decoding, checking, splitting, writing. Of all, the first of the rounds is dropped: it
+imports the libraries and starts the server that ingest's processes are forked from. One JSON line: medians of files a
+second, and ingest's rate over that of each decoder.
 """
 
 import contextlib
@@ -101,7 +102,7 @@ def main(source: Path, side: int) -> None:
             zipfile.ZipFile(source).extractall(root)
         files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
         seconds: dict[str, list[float]] = {}
-        with multiprocessing.get_context("forkserver").Pool(2) as pool:
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
             names = installed(files, side)
             for number in range(
                 ROUNDS + 1

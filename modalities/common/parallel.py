@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 SECONDS = 60  # for one item; a decoder that takes longer hangs
 MOST_DEATHS = 20  # more is a fault of this machine or of `work`, not of the items
-CHUNK = 32  # items sent at a time: fewer costs more messages, more makes processes wait for the last
+CHUNK = 32  # most items sent at a time: fewer costs more messages, more makes processes wait for the last
 
 _work: Callable[[Any], Any]
 _seconds: int
@@ -39,7 +39,8 @@ def each(
 
     Whatever `work` raises ends the run; what kills its process is told by a Died in place of the result.
     """
-    chunks = [list(items[k : k + CHUNK]) for k in range(0, len(items), CHUNK)][::-1]
+    size = max(1, min(CHUNK, len(items) // (8 * count)))
+    chunks = [list(items[k : k + size]) for k in range(0, len(items), size)][::-1]
     lost: list[list[Item]] = []
     while chunks:
         yield from _run(work, chunks, count, lost)
