@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from modalities.common.device import device
 
-CLOSE = 1e-7  # largest gradient, in the coordinates above: probabilities are then right to 1e-4 or better
+CLOSE = 1e-7  # largest gradient, in the coordinates above: probabilities are then right to 1e-3 or far better
 ROUGH = 1e-4  # to 1e-2: enough to say which strength is best, in a third of the steps
 STEPS = 5000  # a bound, far above what features of networks need
 

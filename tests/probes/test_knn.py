@@ -24,7 +24,11 @@ def test_predictions_equal_those_of_scikit_learn(
 
     twin = KNeighborsClassifier(k, metric="cosine", weights=weights).fit(bank, labels)
     mine = knn.nearest(
-        torch.from_numpy(queries), torch.from_numpy(bank), torch.from_numpy(labels), k=k, temperature=temperature
+        torch.from_numpy(queries),
+        torch.from_numpy(bank),
+        torch.from_numpy(labels),
+        k=k,
+        temperature=temperature,
     )
     np.testing.assert_array_equal(mine.numpy(), twin.predict(queries))
     found = knn.run(features, seed=0, k=k, temperature=temperature)

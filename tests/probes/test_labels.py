@@ -1,5 +1,7 @@
 """Label fractions: which samples a subset holds, and the probe on it against scikit-learn."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -13,7 +15,7 @@ from tests.probes.blobs import blobs
 def test_smaller_fractions_lie_in_larger_ones() -> None:
     _, y, ids = blobs(1000).labelled("train")
     chain = [subset(y, ids, f, seed=1, draw=2) for f in (0.01, 0.02, 0.05, 0.1, 0.5, 1.0)]
-    for small, large in zip(chain, chain[1:], strict=False):
+    for small, large in pairwise(chain):
         assert set(small) < set(large)
     np.testing.assert_array_equal(chain[-1], np.arange(len(y)))
 
