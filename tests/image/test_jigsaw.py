@@ -122,7 +122,7 @@ def test_channels_move_in_space_and_never_out_of_the_cell(tmp_path: Path) -> Non
 
 def test_a_share_of_the_pictures_is_grey_in_all_tiles(toy_images: Images, tmp_path: Path) -> None:
     pretext = made(toy_images, tmp_path, count=8, gray=0.3)
-    index = np.tile(np.arange(48), 25)
+    index = np.tile(np.arange(48), 20)
     boxes, _ = pretext.draw(index, np.random.default_rng(0))
     tiles = pretext.tiles(index, boxes, np.random.default_rng(1))
     same = (tiles.amax(2) - tiles.amin(2)).flatten(1).amax(1) < 1e-6
@@ -150,7 +150,7 @@ def test_every_tile_has_its_own_mean_and_deviation(toy_images: Images, tmp_path:
     torch.testing.assert_close(sharp, torch.ones_like(sharp), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("side", range(15, 257, 7))
+@pytest.mark.parametrize("side", [15, 16, 20, 28, 37, 72, 224])
 def test_the_default_shares_fit_pictures_of_any_side(side: int, tmp_path: Path) -> None:
     pretext = made(coordinates(4, side), tmp_path, count=8)
     assert pretext.cell == side // 3 and pretext.cell - pretext.cut >= max(1, 2 * pretext.shift)

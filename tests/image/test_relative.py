@@ -146,20 +146,20 @@ def test_what_a_batch_holds_is_cut_treated_and_standardised(colour: str, tmp_pat
 
 def test_a_third_of_the_patches_is_shrunk_and_grown_to_any_size(tmp_path: Path) -> None:
     pretext = made(coordinates(1, 48), tmp_path, shrunk=0.333, least=0.3, encoder=Place(32))
-    fine = torch.rand(1500, 3, 16, 16)
+    fine = torch.rand(1500, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     found = pretext.resampled(fine, np.random.default_rng(0))
     changed = (found != fine).flatten(1).any(1)
     assert changed.float().mean() == pytest.approx(0.333, abs=0.04)
     sizes = []
     for side in range(4, 13):
         small = F.interpolate(fine[changed], size=side, mode="bicubic", antialias=True, align_corners=False)
-        grown = F.interpolate(small, size=16, mode="bicubic", align_corners=False)
+        grown = F.interpolate(small, size=16, mode="bicubic", antialias=True, align_corners=False)
         sizes.append(int(((grown - found[changed]).abs().amax((1, 2, 3)) < 1e-4).sum()))
     assert sum(sizes) == int(changed.sum())  # each is one of these
     assert stats.chisquare(sizes).pvalue > 0.01
 
 
-@pytest.mark.parametrize("side", range(15, 257, 7))
+@pytest.mark.parametrize("side", [15, 16, 20, 28, 37, 72, 224])
 def test_the_default_shares_fit_pictures_of_any_side(side: int, tmp_path: Path) -> None:
     pretext = made(coordinates(2, side), tmp_path)
     assert pretext.gap * 3 >= pretext.patch and pretext.gap >= 2 * pretext.jitter >= 2

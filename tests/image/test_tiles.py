@@ -14,6 +14,7 @@ from modalities.image.tiles import (
     framed,
     mosaic,
     project_out,
+    resizing,
     shown,
     shrinking,
     standardised,
@@ -21,9 +22,14 @@ from modalities.image.tiles import (
 )
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("over", [(-2, -1), (-3, -2, -1)])
 def test_each_tile_gets_mean_0_and_root_mean_square_1(over: tuple[int, ...]) -> None:
-    tiles = torch.rand(6, 3, 8, 8) * torch.rand(6, 3, 1, 1) + torch.rand(6, 3, 1, 1)
+    tiles = torch.rand(6, 3, 8, 8) * (torch.rand(6, 3, 1, 1) + 0.2) + torch.rand(6, 3, 1, 1)
     found = standardised(tiles, over)
     assert found.mean((2, 3)).abs().max() < 1e-5
     torch.testing.assert_close(found.square().mean(over), torch.ones_like(found.square().mean(over)))
@@ -44,7 +50,7 @@ def test_the_encoders_own_normalisation_gives_the_tile_back(tiny_encoder: ImageE
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_dropped_channels_are_noise_of_a_hundredth_and_the_others_are_untouched(count: int) -> None:
-    tiles = torch.rand(300, 3, 12, 12) * torch.rand(300, 1, 1, 1)
+    tiles = torch.rand(300, 3, 12, 12) * (torch.rand(300, 1, 1, 1) + 0.1)
     found = drop_channels(tiles, np.full(300, count), 0.01, np.random.default_rng(0))
     kept = (found == tiles).flatten(2).all(2)
     assert torch.equal(kept.sum(1), torch.full((300,), 3 - count))
@@ -65,13 +71,20 @@ def test_projection_removes_one_axis_and_nothing_else() -> None:
     assert np.abs(np.einsum("c,mchw->mhw", axis, found.numpy())).max() < 1e-5
 
 
+@pytest.mark.parametrize(("source", "side"), [(12, 16), (16, 7), (9, 9)])
+def test_resizing_equals_torchs(source: int, side: int) -> None:
+    tiles, matrix = torch.rand(2, 3, source, source), resizing(source, side)
+    slow = F.interpolate(tiles, size=side, mode="bicubic", antialias=True, align_corners=False)
+    torch.testing.assert_close(matrix @ tiles @ matrix.T, slow, rtol=1e-4, atol=1e-5)
+
+
 def test_shrinking_equals_torchs_resizing_there_and_back() -> None:
     tiles = torch.rand(2, 3, 16, 16)
     matrices = shrinking(4, 12, 16)
     assert matrices.shape == (9, 16, 16)
     for k in (0, 3, 8):
         small = F.interpolate(tiles, size=4 + k, mode="bicubic", antialias=True, align_corners=False)
-        slow = F.interpolate(small, size=16, mode="bicubic", align_corners=False)
+        slow = F.interpolate(small, size=16, mode="bicubic", antialias=True, align_corners=False)
         torch.testing.assert_close(matrices[k] @ tiles @ matrices[k].T, slow, rtol=1e-4, atol=1e-5)
 
 

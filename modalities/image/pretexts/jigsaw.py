@@ -23,7 +23,7 @@ from modalities.common.permutations import distances, far_apart
 from modalities.image import augment, preview
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.tiles import framed, mosaic, shown, standardised, tile_side
+from modalities.image.tiles import framed, mosaic, resizing, shown, standardised, tile_side
 
 GRID = 3
 TILES = GRID * GRID
@@ -81,7 +81,7 @@ class Jigsaw(Pretext):
                 f"way, in cells of {self.cell}; lower cut or shift ({shift}), or store larger pictures "
                 f"(image.ingest.side, {corpus.side})"
             )
-        self.gray = gray
+        self.gray, self.resizing = gray, resizing(self.cut, self.tile)
         self.permutations = read(built)
         self.project = nn.Sequential(nn.Linear(encoder.dim, code), nn.ReLU(inplace=True))
         self.head = nn.Sequential(
@@ -133,9 +133,7 @@ class Jigsaw(Pretext):
         gray = torch.from_numpy(rng.random(len(index)) < self.gray).repeat_interleave(TILES)
         luma = torch.tensor(augment.YIQ[0], dtype=cut.dtype).view(3, 1, 1)
         cut[gray] = (cut[gray] * luma).sum(1, keepdim=True)
-        if self.cut != self.tile:
-            cut = F.interpolate(cut, size=self.tile, mode="bicubic", antialias=True, align_corners=False)
-        return cut.view(len(index), TILES, *cut.shape[1:])
+        return (self.resizing @ cut @ self.resizing.T).view(len(index), TILES, 3, self.tile, self.tile)
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
         boxes, label = self.draw(index, rng)
