@@ -24,6 +24,10 @@ ARTIFACTS = Path("artifacts")
 SCRATCH = Path(".scratch")
 
 
+def source_path(modality: str) -> Path:
+    return ARTIFACTS / "sources" / f"{modality}.json"
+
+
 def corpus_path(modality: str) -> Path:
     return ARTIFACTS / "corpus" / modality
 

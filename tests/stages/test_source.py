@@ -1,0 +1,54 @@
+"""The source stage: any change of the raw data changes what it writes, and nothing else does."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages import cli, source
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos/cat").mkdir(parents=True)
+    (tmp_path / "photos/cat/1.jpg").write_bytes(b"one")
+    (tmp_path / "photos/cat/2.jpg").write_bytes(b"two")
+    (tmp_path / "photos/again").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos/gone.jpg").symlink_to(tmp_path / "nothing")
+    return tmp_path / "photos"
+
+
+def state(**changes: Any) -> dict[str, Any]:
+    ingest = {"source": "photos", "labels": "folders"} | changes
+    source.source(cli.Job(params={"ingest": ingest}, modality="image"))
+    found: dict[str, Any] = json.loads(Path("artifacts/sources/image.json").read_text())
+    return found
+
+
+def test_the_same_folder_gives_the_same_state(folder: Path) -> None:
+    first = state()
+    assert first == state() and first["files"] == 2 and first["bytes"] == 6
+
+
+def test_every_kind_of_change_is_noticed(folder: Path) -> None:
+    states = [state()["state"]]
+    (folder / "cat/3.jpg").write_bytes(b"three")
+    states.append(state()["state"])
+    (folder / "cat/3.jpg").rename(folder / "cat/4.jpg")
+    states.append(state()["state"])
+    (folder / "cat/4.jpg").write_bytes(b"longer")
+    states.append(state()["state"])
+    os.utime(folder / "cat/4.jpg", ns=(1, 1))
+    states.append(state()["state"])
+    (folder / "cat/4.jpg").unlink()
+    assert len(set(states)) == len(states)
+
+
+def test_a_label_file_counts_and_a_name_has_no_files(folder: Path) -> None:
+    before = state()["state"]
+    Path("labels.csv").write_text("file,label\n")
+    assert state(labels="labels.csv")["state"] != before
+    assert state(source="openmoji")["files"] == 0
