@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 import modalities
-from modalities.base import Corpus, Encoder, Features
+from modalities.base import Encoder, Features
 from modalities.common.device import device
 from stages import cli, store
 
@@ -41,7 +41,7 @@ def probe(job: cli.Job) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def embed(encoder: Encoder, corpus: Corpus) -> NDArray[np.float32]:
+def embed(encoder: Encoder, corpus: Any) -> NDArray[np.float32]:
     """(N, D): every sample as the encoder reads it, without augmentation, in evaluation mode."""
     where = device()
     encoder.eval().to(where)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from modalities.common.device import device
+from modalities.common.device import device, threads
 
 CLOSE = 1e-7  # largest gradient, in the coordinates above: probabilities are then right to 1e-3 or far better
 ROUGH = 1e-4  # to 1e-2: enough to say which strength is best, in a third of the steps
+SMALL = 2**20  # numbers in x up to which one thread is as fast as many
 STEPS = 5000  # a bound, far above what features of networks need
 
 
@@ -46,16 +47,24 @@ def fit(x: Tensor, y: Tensor, *, strengths: Sequence[float], tolerance: float) -
     if not strengths or min(strengths) <= 0:
         raise ValueError(f"a probe's strengths are {list(strengths)}; use one or more numbers above 0")
     classes = int(y.max()) + 1
+    with threads(1 if x.numel() <= SMALL else torch.get_num_threads()):
+        found = _path(x, y, sorted(set(strengths), reverse=True), classes, tolerance)
+    return [found[strength] for strength in strengths]
+
+
+def _path(
+    x: Tensor, y: Tensor, strengths: list[float], classes: int, tolerance: float
+) -> dict[float, Tensor]:
     # At equal probabilities the Hessian is this matrix times (I - 11ᵀ/K).
     curvature = x.T @ x * ((1 - 1 / classes) / classes / len(x))  # (D + 1, D + 1)
     weights = x.new_zeros(classes, x.shape[1])
     found = {}
-    for strength in sorted(set(strengths), reverse=True):
+    for strength in strengths:
         decay = x.new_full((x.shape[1],), strength)
         decay[-1] = 0
         weights = _descend(x, y, weights, decay, curvature, tolerance)
         found[strength] = weights
-    return [found[strength] for strength in strengths]
+    return found
 
 
 def _descend(

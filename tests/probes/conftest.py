@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from modalities.common.device import threads
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with threadpool_limits(1):
+    with threads(1), threadpool_limits(1):
         yield
-    torch.set_num_threads(before)
