@@ -12,8 +12,12 @@ def mlp(*widths: int, norm: bool, last: Last) -> nn.Sequential:
     """Linear layers from one width to the next, ReLU between; with `norm` batch norm before each ReLU.
 
     What ends it: "plain" nothing more, "norm" batch norm, "white" batch norm without learned scale and shift. A layer
-    before a batch norm has no bias, since the norm would take it away.
+    before a batch norm has no bias, since the norm would take it away. Raises ValueError for a width below 1.
     """
+    if min(widths) < 1:
+        raise ValueError(
+            f"a head has layers of {', '.join(map(str, widths))} numbers; use 1 or more for each width"
+        )
     layers: list[nn.Module] = []
     for k, (narrow, wide) in enumerate(itertools.pairwise(widths)):
         inner = k < len(widths) - 2

@@ -1,5 +1,6 @@
 """Heads: the layers that the papers list."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -17,6 +18,15 @@ def layers(head: nn.Sequential) -> list[str]:
             text += " affine" if layer.affine else ""
         found.append(text)
     return found
+
+
+def test_the_head_of_moco_v1() -> None:
+    assert layers(heads.mlp(3, 2, norm=False, last="plain")) == ["Linear 3>2 bias"]
+
+
+def test_a_width_of_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"a head has layers of 3, 0, 2 numbers; use 1 or more"):
+        heads.mlp(3, 0, 2, norm=False, last="plain")
 
 
 def test_the_head_of_moco_v2() -> None:

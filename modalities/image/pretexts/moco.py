@@ -14,6 +14,9 @@ Departures: `symmetric` takes the mean over both directions, v3's code their sum
 the authors' code gives a ResNet two. Accuracy counts as 0 until the queue holds keys alone: random vectors are told
 apart too easily.
 
+Keys in the queue are older than the positive. While the networks still move fast that alone tells them apart, so in
+short runs the loss rises and the accuracy falls as the learning rate goes down, though images are told apart better.
+
 N images, C channels, S side, D = encoder.dim, P projected dimensions, K keys in the queue.
 """
 
@@ -89,7 +92,7 @@ class MoCo(Pretext):
         index = preview.some(self.corpus, rng)
         queries, keys = self.batch(index, rng)["views"]
         rows = {"image": self.encoder.read(self.corpus, index), "query": queries, "its key": keys}
-        preview.grid(out, rows | {"other keys": keys.roll(1, 0)})
+        preview.grid(out, rows | {"not its key": keys.roll(1, 0)})
 
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         first, second = batch["views"]  # each (N, C, S, S)
@@ -139,7 +142,7 @@ class MoCo(Pretext):
 def projector(head: Head, width: int, hidden: int, dim: int) -> tuple[nn.Module, nn.Module]:
     """The head that both networks have and the predictor that only the query's has, (N, D) -> (N, P) -> (N, P)."""
     if head == "linear":
-        return nn.Linear(width, dim), nn.Identity()
+        return heads.mlp(width, dim, norm=False, last="plain"), nn.Identity()
     if head == "mlp":
         return heads.mlp(width, hidden, dim, norm=False, last="plain"), nn.Identity()
     if head == "v3":
