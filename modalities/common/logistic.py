@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from modalities.common.device import device, threads
 
 CLOSE = 1e-7  # largest gradient, in the coordinates above: probabilities are then right to 1e-3 or far better
-ROUGH = 1e-4  # to 1e-2: enough to say which strength is best, in a third of the steps
+ROUGH = 1e-4  # to 1e-2: enough to say which strength is best, in less than half the steps
 SMALL = 2**20  # numbers in x up to which one thread is as fast as many
 STEPS = 5000  # a bound, far above what features of networks need
 
