@@ -16,6 +16,7 @@ def build(job: cli.Job) -> None:
         encoder = job.call(modalities.encoder(job.modality), "encoder")
         made = job.call(pretext, "model", encoder, corpus, out)
         made.preview(out / "preview.png", np.random.default_rng(job.seed))
+        store.write_json(out / "about.json", {"seed": job.seed, "build": job.params["build"]})
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def fit(
         seed,
         health,
         run,
+        label,
     )
     if not steps:
         training.begin_epoch(0)
@@ -136,6 +137,7 @@ class Training:
     seed: int
     health: int
     run: Run
+    label: str
     groups: list[dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -183,6 +185,8 @@ class Training:
         row |= {name: float(value) / run.counted for name, value in run.sums.items()}
         vectors = self.encode(np.linspace(0, count - 1, min(self.health, count)).astype(np.int64))
         row |= {"std": spread(vectors), "rank": effective_rank(vectors)}
+        if samples and not distributed.rank():
+            alarm(self.label, row, vectors.shape[1])
         run.rows.append(row)
         run.sums, run.counted = {}, 0
         return row
@@ -256,6 +260,14 @@ def parallel(pretext: Pretext, players: int, where: torch.device) -> nn.Module:
         distributed.synchronised(pretext)
     devices = [where.index] if gpu else None
     return nn.parallel.DistributedDataParallel(pretext, devices, find_unused_parameters=players > 1)
+
+
+def alarm(label: str, row: Row, dim: int) -> None:
+    """Name a collapse while it happens: healthy vectors spread by about 1/sqrt(D) over many dimensions."""
+    if row["std"] < 0.1 / math.sqrt(dim) or row["rank"] < min(5, dim / 2):
+        print(
+            f"{label}: collapsing at {row['samples']:,} samples: std {row['std']:.4f}, rank {row['rank']:.1f}"
+        )
 
 
 def watch(run: Run, label: str, lr: float) -> str:

@@ -84,4 +84,6 @@ def make(
         return torch.optim.Adam(parts, betas=pair, fused=True)
     if name == "sgd":
         return torch.optim.SGD(parts, momentum=momentum, fused=True)
-    return LARS(parts, lr, momentum, weight_decay)
+    if name == "lars":
+        return LARS(parts, lr, momentum, weight_decay)
+    raise ValueError(f"train.optimizer is {name}; use adamw, adam, sgd or lars")

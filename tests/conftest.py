@@ -34,7 +34,7 @@ def pictures(count: int, side: int, seed: int = 0, classes: int = 4) -> Images:
         shards=[out[: count // 2], out[count // 2 :]],
         ids=[f"{k:04x}" for k in range(count)],
         labels=labels.astype(np.int64),
-        splits=np.array(["test" if k % 4 == 3 else "train" for k in range(count)]),
+        splits=np.array(["test" if k // classes % 4 == 3 else "train" for k in range(count)]),
         classes=[f"class {k}" for k in range(classes)],
         rows=np.arange(count),
     )

@@ -47,7 +47,8 @@ def reached(start: Path) -> set[str]:
     """All project files that a file imports, directly or through others."""
     todo, seen = [start], {start}
     while todo:
-        for name in imports(todo.pop()):
+        here = todo.pop()
+        for name in imports(here) if str(here.relative_to(ROOT)) not in INERT else ():
             found = file_of(name)
             if found and found not in seen:
                 seen.add(found)

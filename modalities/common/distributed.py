@@ -5,10 +5,13 @@ N is the batch of one rank, W the number of ranks.
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from modalities.base import Encode
 
 
 def world() -> int:
@@ -67,6 +70,22 @@ def total(x: Tensor) -> Tensor:
     return _Sum.apply(x)  # type: ignore[no-any-return]
 
 
+def from_first(x: Tensor) -> Tensor:
+    """Rank 0's tensor, on every rank."""
+    if world() == 1:
+        return x
+    x = x.clone()
+    dist.broadcast(x, 0)
+    return x
+
+
+def features(encode: Encode, count: int) -> Tensor:
+    """Features of samples 0 .. count - 1 in order, (count, D) on every rank, each of which computes a part."""
+    each = -(-count // world())
+    padded = np.resize(np.arange(count), each * world())
+    return gather(encode(padded[rank() * each : (rank() + 1) * each]))[:count]
+
+
 class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the joined batch of all ranks, on any device. torch's own one needs a GPU."""
 
@@ -84,7 +103,7 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         channels = input.shape[1]
         mean = summed[1 : 1 + channels] / summed[0]
         variance = (summed[1 + channels :] / summed[0] - mean.square()).clamp_min(0)
-        self._remember(mean, variance, float(summed[0]))
+        self._remember(mean, variance, float(summed[0].detach()))
         shape = [1, -1] + [1] * (input.dim() - 2)
         normal = (input - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal
