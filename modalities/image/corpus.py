@@ -26,6 +26,7 @@ class Images:
     splits: NDArray[np.str_]  # (N,), "train" or "test"
     classes: list[str]
     rows: Index  # (N,), where each picture lies when the shards are laid end to end
+    folder: Path | None = None  # where what else is known of them lies, such as depth; None: nowhere
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -86,4 +87,5 @@ def corpus(path: Path) -> Images:
         splits=np.array(table["split"]),
         classes=classes,
         rows=np.arange(len(table["id"])),
+        folder=path,
     )

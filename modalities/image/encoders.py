@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from modalities.base import Encoder, Index
 from modalities.image.corpus import Images
-from modalities.image.wrappers import Gray, Lightness, PatchGrid, Sobel, SplitBrain
+from modalities.image.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, as the field does
 STD = (0.229, 0.224, 0.225)
@@ -24,6 +24,7 @@ __all__ = [
     "Named",
     "PatchGrid",
     "ResNet",
+    "RgbDepth",
     "Sobel",
     "SplitBrain",
     "encoder",

@@ -111,6 +111,33 @@ class SplitBrain(Encoder):
         return torch.cat([self.lightness(first), self.colour(second)], 1)
 
 
+class RgbDepth(Encoder):
+    """Split-brain's halves of pictures with depth: RGB goes to `colour`, whose vector this is.
+
+    `depth`, the half that eats HHA in [0, 1], (N, 3, S, S), rides along for those who have depth.
+    """
+
+    def __init__(self, *, colour: Encoder, depth: Encoder) -> None:
+        super().__init__()
+        self.colour, self.depth = colour, depth
+        self.dim = colour.dim
+        self.side: int = colour.side  # type: ignore[assignment]
+        self.spec = {"class": "RgbDepth", "colour": colour.spec, "depth": depth.spec}
+
+    def read(self, corpus: Images, index: Index) -> Tensor:
+        return self.colour.read(corpus, index)
+
+    def like(self, **changes: Any) -> Encoder:
+        return RgbDepth(colour=self.colour.like(**changes), depth=self.depth.like(**changes))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        return self.colour.maps(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.colour(x)
+        return found
+
+
 class PatchGrid(Around):
     """Cuts the image into overlapping patches, encodes each, and means their codes (CPC, arXiv:1807.03748)."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from modalities.base import Encoder
 from modalities.image.encoders import encoder
 from modalities.image.lab import to_lab, to_rgb
-from modalities.image.wrappers import Gray, Lightness, PatchGrid, Sobel, SplitBrain
+from modalities.image.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
 from stages import store
 
 
@@ -26,6 +26,7 @@ def every() -> dict[str, Encoder]:
         "gray": Gray(encoder=trunk()),
         "sobel": Sobel(encoder=trunk(channels=2)),
         "split-brain": SplitBrain(lightness=trunk(channels=1), colour=trunk(channels=2)),
+        "rgb of rgb and depth": RgbDepth(colour=trunk(), depth=trunk()),
         "grid": PatchGrid(encoder=trunk(), patch=8, stride=4),
         "grid of gray": Gray(encoder=PatchGrid(encoder=trunk(), patch=8, stride=4)),
     }

@@ -112,11 +112,8 @@ class Colorization(Pretext):
     def chance(self) -> dict[str, float]:
         """`error` of the best single colour for all places, on pictures drawn as in training."""
         rows = np.linspace(0, len(self.corpus) - 1, min(JUDGED, len(self.corpus))).astype(np.int64)
-        ab = (
-            self.target(self.batch(rows, np.random.default_rng(0))["image"])
-            .permute(0, 2, 3, 1)
-            .reshape(-1, 2)
-        )
+        images = self.batch(rows, np.random.default_rng(0))["image"]
+        ab = self.target(images).permute(0, 2, 3, 1).reshape(-1, 2)
         return {"error": float((ab - colour_bins.typical(ab)).norm(dim=1).mean())}
 
     def preview(self, out: Path, rng: np.random.Generator) -> None:
