@@ -16,6 +16,9 @@ def kept(dropped: Tensor, rng: np.random.Generator) -> Tensor:
     return (channel.unsqueeze(-1) == torch.arange(CHANNELS)) | ~dropped.unsqueeze(-1)
 
 
-def drop(patches: Tensor, stay: Tensor, mean: Tensor) -> Tensor:
-    """Patches (M, 3, P, P) whose other channels become the encoder's mean (3,), which it normalises to 0."""
-    return torch.where(stay[:, :, None, None], patches, mean.cpu().view(CHANNELS, 1, 1))
+def drop(images: Tensor, stay: Tensor, mean: Tensor) -> Tensor:
+    """Images or patches (M, 3, P, P) where `stay` says so, elsewhere the mean (3,) of an encoder: 0 once normalised.
+
+    `stay` has a flag a channel, (M, 3, 1, 1), or a pixel, (M, 3, P, P).
+    """
+    return torch.where(stay, images, mean.cpu().view(CHANNELS, 1, 1))

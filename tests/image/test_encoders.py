@@ -86,7 +86,7 @@ def test_reading_resizes_to_the_encoders_side(toy_images: Images) -> None:
 
 def test_only_encoders_of_the_modality_are_rebuilt() -> None:
     with pytest.raises(
-        ValueError, match='no image encoder class "Images"; have Gray, ImageEncoder, Lightness'
+        ValueError, match='no image encoder class "Images"; have AmdimNet, Gray, ImageEncoder, Lightness'
     ):
         modalities.rebuild("image", {"class": "Images"})
 

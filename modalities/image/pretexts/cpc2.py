@@ -62,7 +62,7 @@ class CPC2(CPC):
     def changed(self, patches: Tensor, rng: np.random.Generator) -> Tensor:
         """Each patch (M, C, P, P) flipped, bent and robbed of two channels by draws of its own."""
         stay = kept(torch.from_numpy(rng.random(len(patches)) < self.drop), rng)
-        return drop(moved(patches, self.affine(len(patches), rng)), stay, self.mean)
+        return drop(moved(patches, self.affine(len(patches), rng)), stay[:, :, None, None], self.mean)
 
     def affine(self, count: int, rng: np.random.Generator) -> Tensor:
         """Matrices (M, 2, 2) from places in the result to places in the patch: a turn, a shear, a flip."""
