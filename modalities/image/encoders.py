@@ -3,13 +3,14 @@
 All take RGB in [0, 1], (N, 3, S, S); normalisation is inside. D = `dim`.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from modalities.image.amdim_net import AmdimNet
 from modalities.image.image_encoder import MEAN, STD, ImageEncoder
+from modalities.image.residual import BasicBlock, Bottleneck, MakeNorm, stages
 from modalities.image.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
 
 __all__ = [
@@ -33,7 +34,7 @@ Stem = Literal["3x3", "3x3-pool", "7x7"]
 
 
 class ResNet(ImageEncoder):
-    """torchvision's ResNet without its classifier, at any width (He et al. 2015, arXiv:1512.03385).
+    """A ResNet without its classifier, at any width (He et al. 2015, arXiv:1512.03385).
 
     `stem` is the first layer: "3x3" (stride 1, no pooling: 32 px), "3x3-pool" (64 px) or "7x7" (the paper's).
     """
@@ -42,8 +43,6 @@ class ResNet(ImageEncoder):
         self, *, arch: str, width: int, stem: Stem, norm: Norm, side: int, channels: int = 3
     ) -> None:
         super().__init__(side, channels)
-        from torchvision.models import resnet
-
         if arch not in RESNETS:
             raise ValueError(f"image.encoder.arch is {arch}; as a ResNet it is one of {', '.join(RESNETS)}")
         if width < 1 or (norm == "group" and width % 8):
@@ -53,17 +52,16 @@ class ResNet(ImageEncoder):
             "class": "ResNet", "arch": arch, "width": width, "stem": stem, "norm": norm, "side": side,
             "channels": channels,
         }  # fmt: skip
-        net = _narrow(resnet, block, layers, width, norm)
-        net.conv1 = (
+        conv = (
             nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
             if stem == "7x7"
             else nn.Conv2d(channels, width, 3, padding=1, bias=False)
         )
-        nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         pool = nn.Identity() if stem == "3x3" else nn.MaxPool2d(3, 2, 1)
-        self.stem = nn.Sequential(net.conv1, net.bn1, nn.ReLU(inplace=True), pool)
-        self.stages = nn.ModuleList([net.layer1, net.layer2, net.layer3, net.layer4])
-        self.dim = net.fc.in_features
+        self.stem = nn.Sequential(conv, NORMS[norm](width), nn.ReLU(inplace=True), pool)
+        self.stages = stages(block, layers, width, NORMS[norm])
+        self.dim = 8 * width * block.expansion
 
     def maps(self, x: Tensor) -> list[Tensor]:
         x = self.stem(self.normalised(x))
@@ -77,35 +75,17 @@ class ResNet(ImageEncoder):
         return self.maps(x)[-1].mean((2, 3))
 
 
-RESNETS = {
-    "resnet18": ("BasicBlock", [2, 2, 2, 2]),
-    "resnet34": ("BasicBlock", [3, 4, 6, 3]),
-    "resnet50": ("Bottleneck", [3, 4, 6, 3]),
+RESNETS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
+    "resnet18": (BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-
-
-def _narrow(resnet: Any, block: str, layers: list[int], width: int, norm: Norm) -> Any:
-    """torchvision's class hard-codes 64, 128, 256, 512 channels: scale them as they pass through `_make_layer`."""
-
-    class Narrow(resnet.ResNet):  # type: ignore[misc]
-        def _make_layer(self, kind: Any, planes: int, *rest: Any, **kwargs: Any) -> Any:
-            if planes == 64:
-                self.inplanes = width
-            return super()._make_layer(kind, planes * width // 64, *rest, **kwargs)
-
-    kind = getattr(resnet, block)
-    norms: dict[str, Any] = {
-        "batch": nn.BatchNorm2d,
-        "group": lambda channels: nn.GroupNorm(8, channels),
-        "layer": lambda channels: nn.GroupNorm(1, channels),
-        "none": nn.Identity,
-    }
-    # A bottleneck block reads `base_width / 64` as its width factor and fails its check on basic blocks, so only
-    # planes are scaled; `bn1` is made for 64 channels before `_make_layer` runs and so is made anew here.
-    net = Narrow(kind, layers, norm_layer=norms[norm], zero_init_residual=False)
-    net.bn1 = norms[norm](width)
-    net.fc = nn.Linear(8 * width * kind.expansion, 1)
-    return net
+NORMS: dict[Norm, MakeNorm] = {
+    "batch": nn.BatchNorm2d,
+    "group": lambda channels: nn.GroupNorm(8, channels),
+    "layer": lambda channels: nn.GroupNorm(1, channels),
+    "none": lambda channels: nn.Identity(),
+}
 
 
 class Named(ImageEncoder):
