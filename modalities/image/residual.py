@@ -11,6 +11,20 @@ from torch import Tensor, nn
 
 MakeNorm = Callable[[int], nn.Module]
 
+LEAST = 8  # channels that a strided 1x1 convolution may have on a CPU; see Thinned
+
+
+class Thinned(nn.Conv2d):
+    """A 1x1 convolution with a stride that picks its pixels first: the same numbers, by another kernel.
+
+    With fewer than 8 channels, channels last, the gradient of oneDNN's own is wrong, hangs or crashes on CPUs
+    (uxlfoundation/oneDNN issue 6035; seen with torch 2.14.1).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        down, across = self.stride
+        return nn.functional.conv2d(x[:, :, ::down, ::across], self.weight)
+
 
 class Residual(nn.Module):
     """Layers, and a shortcut around them; `expansion` is how many times more channels come out than `planes`."""
@@ -24,7 +38,8 @@ class Residual(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
         if stride != 1 or channels != out:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), norm(out))
+            kind = Thinned if channels < LEAST else nn.Conv2d
+            self.downsample = nn.Sequential(kind(channels, out, 1, stride, bias=False), norm(out))
 
     def added(self, x: Tensor, out: Tensor) -> Tensor:
         rest: Tensor = x if self.downsample is None else self.downsample(x)

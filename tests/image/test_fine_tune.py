@@ -73,7 +73,7 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_it_learns_and_leaves_the_encoder_it_was_given(tiny_encoder: ImageEncoder, fit: Recorder) -> None:
     corpus = bars(160)
     before = copy.deepcopy(tiny_encoder.state_dict())
-    settings = SETTINGS | {"samples": 1200, "batch": 24}
+    settings = SETTINGS | {"samples": 2400, "batch": 24}
     found = fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[1.0], **settings)
     assert found["accuracy@100%"] > 0.75
     assert found["accuracy@100%.chance"] == pytest.approx(0.25, abs=0.05)

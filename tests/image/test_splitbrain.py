@@ -146,6 +146,22 @@ def test_chance_is_the_best_constant_prediction(loss: str, toy_images: Images, t
     assert set(chance) <= set(pretext(batch))
 
 
+@pytest.mark.parametrize("width", [2, 4, 6])
+def test_narrow_networks_have_the_same_gradients_in_every_layout(width: int) -> None:
+    images = torch.rand(8, 3, 32, 32)
+
+    def gradients(layout: torch.memory_format) -> dict[str, torch.Tensor]:
+        net = trunk(width, norm="none").to(memory_format=layout)
+        net(images).square().sum().backward()
+        return {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+
+    plain = gradients(torch.contiguous_format)
+    for _ in range(3):
+        for name, value in gradients(torch.channels_last).items():
+            scale = float(plain[name].abs().max())
+            torch.testing.assert_close(value, plain[name], atol=1e-4 * scale, rtol=1e-3, msg=name)
+
+
 @pytest.mark.parametrize("pair", ["lab", "depth"])
 def test_once_learnt_the_targets_of_other_pictures_cost_more(
     pair: str, toy_images: Images, tmp_path: Path
