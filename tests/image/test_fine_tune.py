@@ -73,9 +73,10 @@ def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def test_it_learns_and_leaves_the_encoder_it_was_given(tiny_encoder: ImageEncoder, fit: Recorder) -> None:
     corpus = bars(160)
     before = copy.deepcopy(tiny_encoder.state_dict())
-    settings = SETTINGS | {"samples": 2400, "batch": 24}
+    settings = SETTINGS | {"samples": 4800, "batch": 24}
     found = fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[1.0], **settings)
-    assert found["accuracy@100%"] > 0.75
+    # Two of the four angles are each other's mirror image and crop_flip mirrors: .75 is all that can be learnt.
+    assert found["accuracy@100%"] >= 0.7
     assert found["accuracy@100%.chance"] == pytest.approx(0.25, abs=0.05)
     for name, value in tiny_encoder.state_dict().items():
         assert torch.equal(value, before[name]), name
