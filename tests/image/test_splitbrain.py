@@ -252,7 +252,7 @@ def test_depth_costs_are_those_of_the_paper_where_depth_is_known(tmp_path: Path)
 
 def test_depth_learns_and_its_task_can_be_drawn(tmp_path: Path) -> None:
     pretext = deep(tmp_path)
-    before = float(pretext(pretext.batch(np.arange(12), np.random.default_rng(0)))["loss"])
+    before = float(pretext(pretext.batch(np.arange(12), np.random.default_rng(0)))["loss"].detach())
     pretext, batch = overfitted(pretext)
     found = pretext(batch)
     assert found["loss"] < before and set(pretext.chance()) == set(found) - {"loss"}
