@@ -46,19 +46,18 @@ class Assignments(nn.Module):
         return dict(zip(("nmi", "empty", "biggest"), self.health.clone(), strict=True))
 
 
-def alike(labels: Tensor) -> Tensor:
-    """An order of M samples, on the CPU, that has all clusters that are not empty equally often, give or take one.
+def alike(labels: Tensor, count: int) -> Tensor:
+    """`count` of M samples, on the CPU, that have all clusters that are not empty equally often, give or take one.
 
-    A cluster with too few members repeats them at random; of one with more than it needs a random part is left out.
+    A cluster with too few members repeats them in turn, where the authors draw with replacement; of one with more
+    than it needs a random part is left out.
     """
-    count = len(labels)
-    shuffled = torch.randperm(count)
+    shuffled = torch.randperm(len(labels))
     members = shuffled[labels[shuffled].argsort(stable=True)]  # cluster by cluster, in each at random
     sizes = torch.bincount(labels)
     sizes = sizes[sizes > 0].unsqueeze(1)  # (K', 1)
     starts = sizes.cumsum(0) - sizes
     each = count // len(sizes) + 1
-    repeated = (torch.rand(len(sizes), each, dtype=torch.float64) * sizes).long()
-    picks = starts + torch.where(sizes < each, repeated, torch.arange(each))  # (K', each)
+    picks = starts + torch.arange(each) % sizes  # (K', each)
     drawn = members[picks.T.flatten()[:count]]  # the k-th of every cluster before any cluster's next
     return drawn[torch.randperm(count)]

@@ -25,7 +25,15 @@ from tests.image.test_multicrop import greys
 
 MODEL = params()["image"]["pretexts"]["deepcluster"]["model"]
 CROPS = MODEL["crops"] | {"count": 2}
-SMALL = {"clusters": 6, "iterations": 8, "components": 32, "hidden": 32, "dim": 16, "crops": CROPS}
+SMALL = {
+    "clusters": 6,
+    "iterations": 8,
+    "passes": 1,
+    "components": 32,
+    "hidden": 32,
+    "dim": 16,
+    "crops": CROPS,
+}
 TOY: dict[str, Any] = {"model": SMALL}
 V2: dict[str, Any] = SMALL | {"version": "v2", "sobel": False}
 
@@ -100,6 +108,15 @@ def test_the_order_has_all_clusters_alike(toy_images: Images, tmp_path: Path) ->
     found = pretext(drawn(pretext))
     assert float(found["accuracy.chance"]) == pytest.approx(1 / len(filled))
     assert float(found["empty"]) == 6 - len(filled)
+
+
+def test_an_epoch_may_be_several_passes(toy_images: Images, tmp_path: Path) -> None:
+    pretext = made(toy_images, tmp_path, passes=3)
+    pretext.before_epoch(encoding(pretext))
+    assert pretext.samples() == len(pretext.order) == 144
+    last = pretext.batch(np.arange(136, 144), np.random.default_rng(0))
+    assert torch.equal(last["index"], pretext.order[136:])
+    assert made(toy_images, tmp_path, **(V2 | {"passes": 3})).samples() == 48
 
 
 def test_the_head_starts_anew_and_says_so(toy_images: Images, tmp_path: Path) -> None:
@@ -263,6 +280,7 @@ def test_two_processes_cluster_and_train_as_one_does(tmp_path: Path, free_port: 
         ({"clusters": 49}, r"deepcluster\.model\.clusters is 49; use 2 to 48, the pictures"),
         ({"clusters": 1}, r"deepcluster\.model\.clusters is 1; use 2"),
         ({"iterations": 0}, r"deepcluster\.model\.iterations is 0; use at least 1"),
+        ({"passes": 0}, r"deepcluster\.model\.passes is 0; use at least 1"),
         ({"components": 0}, r"deepcluster\.model\.components is 0; use at least 1"),
         ({"clusterings": 0}, r"deepcluster\.model\.clusterings is 0; use at least 1"),
         ({"temperature": 0.0}, r"deepcluster\.model\.temperature is 0\.0; use a positive"),

@@ -27,7 +27,7 @@ from tests.test_contract import share
 
 MODEL = params()["image"]["pretexts"]["swav"]["model"]
 CROPS = MODEL["crops"] | {"count": 2}
-SMALL = {"hidden": 32, "dim": 16, "prototypes": 12, "crops": CROPS}
+SMALL = {"hidden": 32, "dim": 16, "prototypes": 12, "epsilon": 0.05, "crops": CROPS}
 TOY = {"model": SMALL | {"queue": 40, "queue_from": 0.1, "frozen_until": 0.2}}
 
 

@@ -5,8 +5,10 @@ v1  Caron, Bojanowski, Joulin and Douze, ECCV 2018, arXiv:1807.05520. Features a
 v2  In the appendix of SwAV (Caron et al. 2020, arXiv:2006.09882). Unit-length projections that the last epoch made of
     the large views are clustered several times, and the centroids are the head; every view is asked for every cluster.
 
-Departures: v1 has one hidden layer of the encoder's width where AlexNet had two of 4,096, and no dropout. v2's first
-clusters are of projections of the pictures as they are.
+Departures: v1 has one hidden layer of the encoder's width where AlexNet had two of 4,096, and no dropout. An epoch may
+be several passes over the pictures, so that a new head has time to learn where they are few. The paper's rate is
+constant; on the loop's falling one the last heads learn little. v2's first clusters are of projections of the pictures
+as they are.
 
 N images, M samples of the corpus, V views, D = encoder.dim, P projected dimensions, H clusterings, K clusters.
 """
@@ -50,6 +52,7 @@ class DeepCluster(Pretext):
         version: Literal["v1", "v2"],
         clusters: int,
         iterations: int,
+        passes: int,
         sobel: bool,
         components: int,
         clusterings: int,
@@ -60,7 +63,16 @@ class DeepCluster(Pretext):
     ) -> None:
         trunk: Encoder = Sobel(encoder=encoder.like(channels=2)) if sobel else encoder
         super().__init__(trunk, corpus, built)
-        _check(version, clusters, len(corpus), iterations, components, clusterings, temperature)
+        _check(version, clusters, len(corpus), temperature)
+        counts = {
+            "iterations": iterations,
+            "passes": passes,
+            "components": components,
+            "clusterings": clusterings,
+        }
+        for name, value in counts.items():
+            if value < 1:
+                raise ValueError(f"deepcluster.model.{name} is {value}; use at least 1")
         self.iterations, self.components = iterations, components
         self.temperature, self.side = temperature, encoder.side
         count = clusterings if version == "v2" else 1
@@ -69,7 +81,7 @@ class DeepCluster(Pretext):
             self.crops = None
             self.projector = heads.mlp(trunk.dim, trunk.dim, norm=True, last="norm")
             self.head = nn.Linear(trunk.dim, clusters)
-            self.register_buffer("order", torch.arange(len(corpus)))  # what an epoch reads
+            self.register_buffer("order", torch.arange(len(corpus)).repeat(passes))  # what an epoch reads
         else:
             self.crops = MultiCrop("deepcluster", encoder.side, **crops)
             self.projector = heads.mlp(trunk.dim, hidden, dim, norm=True, last="plain")
@@ -77,6 +89,9 @@ class DeepCluster(Pretext):
             # What the last epoch projected each sample to, in both large views.
             self.register_buffer("memory", torch.zeros(LARGE, len(corpus), dim))  # (2, M, P)
             self.register_buffer("remembered", torch.tensor(False))
+
+    def samples(self) -> int:
+        return len(self.corpus) if self.crops else len(self.order)
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
         if self.crops:
@@ -119,7 +134,7 @@ class DeepCluster(Pretext):
             return []
         points = unit(whitened(self._projected(encode), self.components))
         self.assigned.renew([points], iterations=self.iterations, spherical=False)
-        order = alike(self.assigned.labels[0].cpu())
+        order = alike(self.assigned.labels[0].cpu(), len(self.order))
         self.order.copy_(distributed.from_first(order.to(self.order.device)))
         nn.init.normal_(self.head.weight, 0, 0.01)
         nn.init.zeros_(self.head.bias)
@@ -160,9 +175,6 @@ def _check(
     version: Any,
     clusters: int,
     images: int,
-    iterations: int,
-    components: int,
-    clusterings: int,
     temperature: float,
 ) -> None:
     """Raise ValueError, naming the key, for settings that make no clusters."""
@@ -171,8 +183,5 @@ def _check(
         raise ValueError(f"{key}.version is {version}; use v1 or v2")
     if not 2 <= clusters <= images:
         raise ValueError(f"{key}.clusters is {clusters}; use 2 to {images}, the pictures that there are")
-    for name, value in (("iterations", iterations), ("components", components), ("clusterings", clusterings)):
-        if value < 1:
-            raise ValueError(f"{key}.{name} is {value}; use at least 1")
     if temperature <= 0:
         raise ValueError(f"{key}.temperature is {temperature}; use a positive number, such as 0.1")
