@@ -23,15 +23,12 @@ from torch import Tensor, nn
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common import distributed
+from modalities.common.embedding import embedded
 from modalities.common.health import effective_rank, spread
 from modalities.common.progress import track
 from stages.checkpoint import Row, Run, keep, resume
 from stages.optimizers import Name, make
 from stages.reading import batches
-
-# Weights that decay towards zero make products of denormal numbers, a hundred times slower on a CPU. Threads inherit
-# this, so it is set before torch makes any.
-torch.set_flush_denormal(True)
 
 CHECKPOINT_SECONDS = 20.0  # how much work a kill can cost; no result depends on it
 READ_STEPS = 10  # steps between two readings of the metrics: each one waits for the device
@@ -191,16 +188,10 @@ class Training:
         run.sums, run.counted = {}, 0
         return row
 
-    @torch.no_grad()
     def encode(self, index: Index) -> Tensor:
         """Features of samples without augmentation, in evaluation mode: (n, D) float32."""
-        encoder, corpus = self.pretext.encoder, self.pretext.corpus
-        training = encoder.training
-        encoder.eval()
-        parts = np.array_split(index, max(1, -(-len(index) // 256)))
-        found = [encoder(encoder.read(corpus, part).to(self.where)) for part in parts]
-        encoder.train(training)
-        return torch.cat(found).float()
+        parts = embedded(self.pretext.encoder, self.pretext.corpus, index, self.where)
+        return torch.cat([vectors for _, vectors in parts])
 
 
 def schedule(k: int, steps: int, warmup: float) -> float:

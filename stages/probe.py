@@ -3,19 +3,13 @@
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import modalities
 from modalities.base import Encoder, Features
 from modalities.common.device import device
+from modalities.common.embedding import embedded
 from stages import cli, store
-
-# Products of weights that have decayed to denormal numbers are a hundred times slower on a CPU. Threads inherit this,
-# so it is set before torch makes any.
-torch.set_flush_denormal(True)
-
-READ = 256  # samples encoded at a time
 
 
 def probe(job: cli.Job) -> dict[str, Any]:
@@ -40,14 +34,13 @@ def probe(job: cli.Job) -> dict[str, Any]:
     return found
 
 
-@torch.inference_mode()
 def embed(encoder: Encoder, corpus: Any) -> NDArray[np.float32]:
     """(N, D): every sample as the encoder reads it, without augmentation, in evaluation mode."""
     where = device()
-    encoder.eval().to(where)
+    encoder.to(where)
     vectors = np.empty((len(corpus), encoder.dim), np.float32)
-    for rows in np.array_split(np.arange(len(corpus)), -(-len(corpus) // READ)):
-        vectors[rows] = encoder(encoder.read(corpus, rows).to(where)).float().cpu().numpy()
+    for rows, found in embedded(encoder, corpus, np.arange(len(corpus)), where):
+        vectors[rows] = found.cpu().numpy()
     return vectors
 
 

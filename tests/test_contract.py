@@ -1,15 +1,14 @@
 """What every pretext found on disk promises, on a toy corpus. A new method needs no edit here."""
 
 import json
-import multiprocessing as mp
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from modalities.base import Batch, Pretext
@@ -17,6 +16,7 @@ from modalities.common import distributed
 from modalities.image.encoders import MEAN
 from stages import checkpoint, loop, store
 from tests.conftest import image_methods, make, pictures, train_keys
+from tests.ranks import two_ranks
 
 METHODS = [method for method in image_methods() if method != "random"]  # random is not trained: its own test
 
@@ -158,25 +158,15 @@ def gradients(method: str, folder: Path, rank: int, world: int) -> dict[str, Ten
     return found | {name: value.clone() for name, value in pretext.named_buffers()}
 
 
-def one_rank(method: str, folder: Path, rank: int, port: int) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def one_rank(method: str, rank: int, folder: Path) -> None:
     found = gradients(method, folder / str(rank), rank, 2)
     torch.save(found, folder / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_equal_one_with_the_joined_batch(method: str, tmp_path: Path, free_port: int) -> None:
     one = gradients(method, tmp_path / "one", 0, 1)
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=one_rank, args=(method, tmp_path, rank, free_port)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-        assert worker.exitcode == 0
+    two_ranks(partial(one_rank, method), tmp_path, free_port)
     for rank in (0, 1):
         two = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         assert two.keys() == one.keys()

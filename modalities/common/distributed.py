@@ -3,7 +3,8 @@
 N is the batch of one rank, W the number of ranks.
 """
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modalities.base import Encode
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def world() -> int:
@@ -103,31 +106,41 @@ class SyncBatchNorm(nn.modules.batchnorm._BatchNorm):
         channels = input.shape[1]
         mean = summed[1 : 1 + channels] / summed[0]
         variance = (summed[1 + channels :] / summed[0] - mean.square()).clamp_min(0)
-        self._remember(mean, variance, float(summed[0].detach()))
+        remember(self, mean, variance * summed[0] / (summed[0] - 1).clamp_min(1))
         shape = [1, -1] + [1] * (input.dim() - 2)
         normal = (input - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
         return normal * self.weight.view(shape) + self.bias.view(shape) if self.affine else normal
 
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor, count: float) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance * count / max(count - 1, 1), momentum)
+
+@torch.no_grad()
+def remember(norm: nn.modules.batchnorm._NormBase, mean: Tensor, variance: Tensor) -> None:
+    """Move a batch norm's running statistics towards these of a batch, as torch's own does."""
+    if norm.running_mean is None or norm.running_var is None or norm.num_batches_tracked is None:
+        return
+    norm.num_batches_tracked.add_(1)
+    momentum = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(variance, momentum)
 
 
-def synchronised(module: nn.Module) -> nn.Module:
-    """The same module, its batch norms reading the batches of all ranks. Parameters and buffers are kept."""
+def renormed(module: Network, make: Callable[[int], nn.Module]) -> Network:
+    """The same module, each of its batch norms one that `make` gives for so many features.
+
+    Parameters, buffers and settings are kept.
+    """
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm) and not isinstance(child, SyncBatchNorm):
-            found = SyncBatchNorm(child.num_features, child.eps, child.momentum, child.affine)
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            found = make(child.num_features)
             found.__dict__.update(child.__dict__)
             setattr(module, name, found)
         else:
-            synchronised(child)
+            renormed(child, make)
     return module
+
+
+def synchronised(module: Network) -> Network:
+    """The same module, its batch norms reading the batches of all ranks."""
+    return renormed(module, SyncBatchNorm)
 
 
 def unit(x: Tensor) -> Tensor:

@@ -10,17 +10,15 @@ N samples on this rank, W ranks, C channels.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.batchnorm import _NormBase
 
 from modalities.common import distributed
-
-Network = TypeVar("Network", bound=nn.Module)
+from modalities.common.distributed import Network
 
 
 class SplitBatchNorm(_NormBase):
@@ -56,30 +54,14 @@ class SplitBatchNorm(_NormBase):
             F.batch_norm(part, means[k], variances[k], self.weight, self.bias, True, 1.0, self.eps)
             for k, part in enumerate(x.chunk(parts))
         ]
-        self._remember(means.mean(0), variances.mean(0))
+        mean, variance = distributed.total(torch.stack([means.mean(0), variances.mean(0)])) / world
+        distributed.remember(self, mean, variance)
         return torch.cat(found)
-
-    @torch.no_grad()
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        mean, variance = distributed.total(torch.stack([mean, variance])) / distributed.world()
-        self.num_batches_tracked.add_(1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
 
 
 def split(module: Network, splits: int) -> Network:
     """The same module, its batch norms in `splits` parts. Parameters and buffers are kept."""
-    for name, child in module.named_children():
-        if isinstance(child, _BatchNorm):
-            found = SplitBatchNorm(child.num_features, splits)
-            found.__dict__.update(child.__dict__)
-            setattr(module, name, found)
-        else:
-            split(child, splits)
-    return module
+    return distributed.renormed(module, lambda features: SplitBatchNorm(features, splits))
 
 
 def shuffled(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -89,9 +71,8 @@ def shuffled(network: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """
     with torch.no_grad():
         everyone = distributed.gather(x)  # (W*N, ...)
-        order = torch.randperm(len(everyone)).to(x.device)
-        if distributed.world() > 1:  # one order for all, even if some rank drew other random numbers before
-            dist.broadcast(order, 0)
+        # One order for all, even if some rank drew other random numbers before.
+        order = distributed.from_first(torch.randperm(len(everyone)).to(x.device))
         mine = order.chunk(distributed.world())[distributed.rank()]
         found = distributed.gather(network(everyone[mine]))
         return found[order.argsort()].chunk(distributed.world())[distributed.rank()]

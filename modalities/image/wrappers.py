@@ -15,6 +15,11 @@ from modalities.image.corpus import Images
 from modalities.image.lab import to_lab
 
 
+def luma(x: Tensor) -> Tensor:
+    """(N, 3, S, S) RGB to (N, 1, S, S), by the weights of Rec. 601."""
+    return (x * torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
 class Around(Encoder):
     """What wrappers share: the inner encoder's side, its way of reading, and `spec` with the inner one's inside."""
 
@@ -61,8 +66,7 @@ class Gray(Around):
         super().__init__(encoder)
 
     def seen(self, x: Tensor) -> Tensor:
-        weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
-        return (x * weights).sum(1, keepdim=True).expand(-1, 3, -1, -1)
+        return luma(x).expand(-1, 3, -1, -1)
 
 
 class Sobel(Around):
@@ -72,11 +76,9 @@ class Sobel(Around):
         super().__init__(encoder)
 
     def seen(self, x: Tensor) -> Tensor:
-        weights = torch.tensor([0.299, 0.587, 0.114], device=x.device).view(1, 3, 1, 1)
         across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=x.device)
         kernels = torch.stack([across, across.T]).unsqueeze(1)
-        luma = F.pad((x * weights).sum(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-        return F.conv2d(luma, kernels) / 8 + 0.5
+        return F.conv2d(F.pad(luma(x), (1, 1, 1, 1), mode="replicate"), kernels) / 8 + 0.5
 
 
 class SplitBrain(Encoder):

@@ -1,15 +1,13 @@
 """Gathers and batch norm: two gloo processes against one with the joined batch."""
 
-import multiprocessing as mp
-import os
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from modalities.common import distributed
 from modalities.common.info_nce import nt_xent
+from tests.ranks import two_ranks
 
 
 def whole() -> tuple[Tensor, Tensor]:
@@ -17,9 +15,7 @@ def whole() -> tuple[Tensor, Tensor]:
     return torch.randn(6, 5, 4, 4, generator=draw), torch.randn(6, 3, generator=draw)
 
 
-def work(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def work(rank: int, folder: Path) -> None:
     images, vectors = (x.chunk(2)[rank].clone().requires_grad_() for x in whole())
     norm = distributed.SyncBatchNorm(5)
     out = norm(images)
@@ -30,17 +26,10 @@ def work(rank: int, port: int, folder: Path) -> None:
     state = {"out": out.detach(), "images": images.grad, "vectors": vectors.grad, "loss": loss.detach()}
     state |= {"accuracy": accuracy, "mean": norm.running_mean, "var": norm.running_var}
     torch.save(state, folder / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
 def test_two_ranks_equal_one_in_values_and_gradients(tmp_path: Path, free_port: int) -> None:
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=work, args=(rank, free_port, tmp_path)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert worker.exitcode == 0
+    two_ranks(work, tmp_path, free_port)
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
     images, vectors = (x.clone().requires_grad_() for x in whole())

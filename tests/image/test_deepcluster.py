@@ -1,14 +1,11 @@
 """DeepCluster: labels are those of the very pictures that are read, and each version trains on them its own way."""
 
-import multiprocessing as mp
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,6 +19,7 @@ from stages import loop
 from tests import test_contract
 from tests.conftest import params, pictures, train_keys
 from tests.image.test_multicrop import greys
+from tests.ranks import two_ranks
 
 MODEL = params()["image"]["pretexts"]["deepcluster"]["model"]
 CROPS = MODEL["crops"] | {"count": 2}
@@ -244,23 +242,13 @@ def stepped(folder: Path, setting: str, rank: int, world: int) -> dict[str, Tens
     return {"losses": torch.stack(losses)} | {n: v.clone() for n, v in pretext.state_dict().items()}
 
 
-def one_rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def one_rank(rank: int, folder: Path) -> None:
     for setting in SETTINGS:
         torch.save(stepped(folder, setting, rank, 2), folder / f"{setting} {rank}.pt")
-    dist.destroy_process_group()
 
 
 def test_two_processes_cluster_and_train_as_one_does(tmp_path: Path, free_port: int) -> None:
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=one_rank, args=(rank, free_port, tmp_path)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-        assert worker.exitcode == 0
+    two_ranks(one_rank, tmp_path, free_port)
     for setting in SETTINGS:
         one = stepped(tmp_path, setting, 0, 1)
         two = [torch.load(tmp_path / f"{setting} {rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from modalities.common import embedding
 from modalities.common.device import threads
 from modalities.common.fractions import subset
 from modalities.image.corpus import Images
@@ -110,7 +111,7 @@ def test_all_labels_is_the_plain_run(corpus: Images, tiny_encoder: ImageEncoder,
 def test_the_accuracy_is_that_of_a_slow_second_count(
     corpus: Images, tiny_encoder: ImageEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fine_tune, "READ", 5)
+    monkeypatch.setattr(embedding, "READ", 5)
     tuned = FineTune(tiny_encoder, corpus, Path(), batch=8, head_lr=1.0, frozen=False)
     nn.init.normal_(tuned.head.weight, generator=torch.Generator().manual_seed(0))
     right = 0

@@ -1,14 +1,11 @@
 """MoCo: a twin that lags, a queue of its keys, and the papers' losses over them."""
 
-import multiprocessing as mp
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +16,7 @@ from modalities.image.encoders import encoder
 from modalities.image.pretexts.moco import MoCo
 from stages import loop, optimizers
 from tests.conftest import params, pictures
+from tests.ranks import two_ranks
 from tests.test_contract import share
 
 # For the contract: all parts at once. A queue that holds one batch again and again makes negatives of positives, so
@@ -202,27 +200,17 @@ def stepped(corpus: Images, folder: Path, setting: str, rank: int, world: int) -
     return {"losses": torch.stack(losses)} | {n: v.clone() for n, v in pretext.state_dict().items()}
 
 
-def one_rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def one_rank(rank: int, folder: Path) -> None:
     for setting in SETTINGS:
         found = stepped(pictures(48, 20).only("train"), folder, setting, rank, 2)
         torch.save(found, folder / f"{setting} {rank}.pt")
     with pytest.raises(ValueError, match=r"bn_splits is 3; use a multiple of the 2 processes, or 1"):
         three = made(pictures(48, 20), folder, bn_splits=3)
         three(drawn(three, 0, 6))
-    dist.destroy_process_group()
 
 
 def test_two_processes_train_each_version_as_one_does(tmp_path: Path, free_port: int) -> None:
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=one_rank, args=(rank, free_port, tmp_path)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-        assert worker.exitcode == 0
+    two_ranks(one_rank, tmp_path, free_port)
     for setting in SETTINGS:
         one = stepped(pictures(48, 20).only("train"), tmp_path, setting, 0, 1)
         two = [torch.load(tmp_path / f"{setting} {rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -1,14 +1,11 @@
 """SwAV: codes of large views alone, predicted from all other views; prototypes and queue as the paper has them."""
 
-import multiprocessing as mp
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +20,7 @@ from modalities.image.pretexts.swav import SwAV, swapped
 from stages import loop
 from tests.common.test_sinkhorn import slow
 from tests.conftest import params, pictures, train_keys
+from tests.ranks import two_ranks
 from tests.test_contract import share
 
 MODEL = params()["image"]["pretexts"]["swav"]["model"]
@@ -186,22 +184,12 @@ def stepped(folder: Path, rank: int, world: int) -> dict[str, Tensor]:
     return {"losses": torch.stack(losses)} | {n: v.clone() for n, v in pretext.state_dict().items()}
 
 
-def one_rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
+def one_rank(rank: int, folder: Path) -> None:
     torch.save(stepped(folder, rank, 2), folder / f"{rank}.pt")
-    dist.destroy_process_group()
 
 
 def test_two_processes_balance_over_all_samples_and_past_ones(tmp_path: Path, free_port: int) -> None:
-    context = mp.get_context("spawn")
-    workers = [context.Process(target=one_rank, args=(rank, free_port, tmp_path)) for rank in (0, 1)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(120)
-        assert worker.exitcode == 0
+    two_ranks(one_rank, tmp_path, free_port)
     one = stepped(tmp_path, 0, 1)
     two = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     torch.testing.assert_close((two[0]["losses"] + two[1]["losses"]) / 2, one["losses"], rtol=1e-4, atol=1e-5)

@@ -1,6 +1,7 @@
 """A small project in a folder: what ingest and pretraining would have left for probe and transfer."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,15 +9,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 import torch
 from ruamel.yaml import YAML
 
 import modalities
+from modalities.common.device import threads
 from modalities.image.corpus import Images
 from stages import cli, store
 from tests.conftest import params, pictures
 
 SEED = 17
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Batches of a few small pictures: two threads would spend their time waiting for each other."""
+    with threads(1):
+        yield
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+    monkeypatch.chdir(tmp_path)
+    return lay_out(tmp_path)
 
 
 def lay_out(folder: Path, **image: Any) -> Images:

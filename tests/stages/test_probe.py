@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +11,17 @@ import torch
 
 import modalities
 from modalities.base import Features
-from modalities.common.device import threads
+from modalities.common import embedding
 from modalities.image.corpus import Images
 from stages import cli, probe, store
 from tests.conftest import ROOT
-from tests.stages.project import SEED, job, lay_out
+from tests.stages.project import SEED, corpus, job, lay_out, one_thread
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Batches of a few small pictures: two threads would spend their time waiting for each other."""
-    with threads(1):
-        yield
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
-    monkeypatch.chdir(tmp_path)
-    return lay_out(tmp_path)
+__all__ = ["corpus", "one_thread"]  # fixtures
 
 
 def test_features_are_those_of_each_picture_alone(corpus: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "READ", 7)
+    monkeypatch.setattr(embedding, "READ", 7)
     probe.probe(job())
     vectors = store.load_vectors(store.features_path("image", "rotation", SEED))
     encoder = store.load_encoder(store.model_path("image", "rotation", SEED))

@@ -1,30 +1,17 @@
 """The transfer stage: its metrics, the settings a fit gets, and what is resumed."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from modalities.common.device import threads
 from modalities.image.corpus import Images
 from stages import loop, store, transfer
-from tests.stages.project import SEED, job, lay_out
+from tests.stages.project import SEED, corpus, job, lay_out, one_thread
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Batches of a few small pictures: two threads would spend their time waiting for each other."""
-    with threads(1):
-        yield
-
-
-@pytest.fixture
-def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
-    monkeypatch.chdir(tmp_path)
-    return lay_out(tmp_path)
+__all__ = ["corpus", "one_thread"]  # fixtures
 
 
 @pytest.fixture

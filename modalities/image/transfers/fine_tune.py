@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common.chance import commonest
+from modalities.common.embedding import embedded
 from modalities.common.fractions import check, covered, percent, subset
 from modalities.image.augment import crop_flip
 from modalities.image.corpus import Images
@@ -27,7 +28,6 @@ Fit = Callable[
 ]  # `fit(pretext, label=..., **changes)`: the training loop, bound to a stage's settings
 
 FEW = 0.1  # below this share of the labels batch norm keeps the statistics of pretraining
-READ = 256  # pictures evaluated at a time
 
 
 class FineTune(Pretext):
@@ -73,9 +73,8 @@ class FineTune(Pretext):
         self.eval()
         where = self.head.weight.device
         right = 0
-        for rows in np.array_split(np.arange(len(test)), -(-len(test) // READ)):
-            logits = self.head(self.encoder(self.encoder.read(test, rows).to(where)))
-            right += int((logits.argmax(1).cpu() == from_numpy(test.labels[rows])).sum())
+        for rows, vectors in embedded(self.encoder, test, np.arange(len(test)), where):
+            right += int((self.head(vectors).argmax(1).cpu() == from_numpy(test.labels[rows])).sum())
         return right / len(test)
 
 
