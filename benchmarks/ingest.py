@@ -48,8 +48,8 @@ def torchvision(data: bytes, side: int) -> Any:
 
 def opencv(data: bytes, side: int) -> Any:
     """As ingest itself does it."""
-    from modalities.image import jpeg
-    from modalities.image.resize import resize
+    from modalities.image.reading import jpeg
+    from modalities.image.reading.resize import resize
 
     size = jpeg.header(data) or jpeg.Header(
         side, side, False
@@ -63,7 +63,7 @@ def simplejpeg(data: bytes, side: int) -> Any:
     """At the size nearest above, in eighths, and with ingest's own way of resizing."""
     import simplejpeg  # type: ignore[import-not-found, unused-ignore]
 
-    from modalities.image.resize import resize
+    from modalities.image.reading.resize import resize
 
     return resize(simplejpeg.decode_jpeg(data, min_height=2 * side, min_width=2 * side), side, "squash")
 

@@ -21,7 +21,7 @@ INERT = {
     "stages/store.py",
     "modalities/__init__.py",
     "modalities/common/progress.py",
-    "modalities/image/preview.py",
+    "modalities/image/shared/preview.py",
 }
 
 

@@ -14,9 +14,7 @@ N samples, V views, M rows of parameters (V * N), S side in pixels.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +23,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modalities.base import Index
-from modalities.image import kernel
 from modalities.image.corpus import Images
+from modalities.image.shared.rendering import Part, on_cpu
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -188,24 +186,12 @@ def render(corpus: Images, index: Index, draws: Draws, side: int, device: str = 
         once, places = np.unique(index, return_inverse=True)
         pixels = torch.from_numpy(corpus.pixels(once)).to(device)
         return render_torch(pixels[torch.from_numpy(places).to(device)], draws, side)
-    # numpy asks for huge pages, torch does not: at 224 px first touching the small ones costs as much as the kernel.
-    out = np.empty((len(index), 3, side, side), np.float32)
-    threads = torch.get_num_threads()
-    portion = max(8, len(index) // (4 * threads))  # several a thread, since crops differ in size
-    work: list[tuple[Any, ...]] = []
-    for shard, rows, places in corpus.parts(index):
-        stored = np.asarray(shard).reshape(len(shard), shard.shape[1], -1).view()
-        stored.flags.writeable = False  # one signature, hence one compilation, for files and memory
-        for start in range(0, len(rows), portion):
-            some = slice(start, start + portion)
-            work.append((stored, rows[some], places[some]))
-    arrays = [np.ascontiguousarray(getattr(draws, field.name)) for field in fields(draws)]
-    parameters = (*arrays, out)
-    # Threads of this call alone: they survive no fork, and a new one costs less than a single 64-pixel view.
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(kernel.render, *item, *parameters) for item in work]:
-            done.result()
-    return torch.from_numpy(out)
+    size = np.array(corpus.shards[0].shape[1:3])
+    parts = (
+        Part(np.asarray(shard).reshape(-1), rows * (3 * size.prod()), np.tile(size, (len(rows), 1)), places)
+        for shard, rows, places in corpus.parts(index)
+    )
+    return on_cpu(parts, [getattr(draws, field.name) for field in fields(draws)], side)
 
 
 def render_torch(pixels: Tensor, draws: Draws, side: int) -> Tensor:

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from modalities.image.amdim_net import AmdimNet
-from modalities.image.image_encoder import MEAN, STD, ImageEncoder
-from modalities.image.residual import BasicBlock, Bottleneck, MakeNorm, stages
-from modalities.image.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
+from modalities.image.networks.amdim_net import AmdimNet
+from modalities.image.networks.image_encoder import MEAN, STD, ImageEncoder
+from modalities.image.networks.residual import BasicBlock, Bottleneck, MakeNorm, stages
+from modalities.image.networks.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
 
 __all__ = [
     "MEAN",

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from modalities.common import parallel
 from modalities.common.progress import track
-from modalities.image import layout, named, sources
-from modalities.image.decode import LEAST_SIDE, Reason, Refused, decode
-from modalities.image.resize import Fit
-from modalities.image.screen import Stored, judge, reasons, sample, settle, two_classes
-from modalities.image.shards import Row, Slots, write
-from modalities.image.sources import Item, Rejection, Source
+from modalities.image.reading import layout, named, sources
+from modalities.image.reading.decode import LEAST_SIDE, Reason, Refused, decode
+from modalities.image.reading.resize import Fit
+from modalities.image.reading.screen import Stored, judge, reasons, sample, settle, two_classes
+from modalities.image.reading.shards import Row, Slots, write
+from modalities.image.reading.sources import Item, Rejection, Source
 
 
 def ingest(

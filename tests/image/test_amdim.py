@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from modalities.common.clipped_nce import clipped_nce
-from modalities.image.amdim_net import HALVINGS, AmdimNet, window
 from modalities.image.augment import Recipe
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, encoder
-from modalities.image.paired_views import paired
+from modalities.image.networks.amdim_net import HALVINGS, AmdimNet, window
 from modalities.image.pretexts.amdim import AMDIM
+from modalities.image.shared.paired_views import paired
 from stages import store
 from tests.conftest import params, pictures
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, Lightness, encoder
-from modalities.image.lab import to_lab, to_rgb
+from modalities.image.networks.lab import to_lab, to_rgb
 from modalities.image.pretexts.colorization import Colorization
 from tests.conftest import make, params, pictures
 

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modalities.image import colour_bins
-from modalities.image.colour_bins import (
+from modalities.image.corpus import Images
+from modalities.image.networks.lab import to_lab
+from modalities.image.shared import colour_bins
+from modalities.image.shared.colour_bins import (
     Built,
     ColourBins,
     cross_entropy,
@@ -19,8 +21,6 @@ from modalities.image.colour_bins import (
     touched,
     typical,
 )
-from modalities.image.corpus import Images
-from modalities.image.lab import to_lab
 from tests.conftest import pictures
 
 KEYS: dict[str, Any] = {"step": 10, "smoothing": 5.0, "uniform": 0.5, "least_chroma": 2.0, "stride": 4}

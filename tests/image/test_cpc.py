@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from modalities.image.corpus import Images
 from modalities.image.encoders import Gray, ImageEncoder, Named, PatchGrid
 from modalities.image.pretexts.cpc import CPC
-from modalities.image.row_prediction import RowPrediction, row_nce
+from modalities.image.shared.row_prediction import RowPrediction, row_nce
 from tests.conftest import params, pictures
 
 

@@ -9,11 +9,11 @@ import torch
 from scipy import stats
 from torch import nn
 
-from modalities.image.channel_drop import drop, kept
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, PatchGrid
 from modalities.image.pretexts.cpc2 import CPC2, moved
-from modalities.image.row_prediction import RowPrediction
+from modalities.image.shared.channel_drop import drop, kept
+from modalities.image.shared.row_prediction import RowPrediction
 from tests.conftest import params, pictures
 
 STILL = {"drop": 0.0, "flip": 0.0, "bent": 0.0}

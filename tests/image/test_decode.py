@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from modalities.image.decode import Reason, Refused, decode
-from modalities.image.resize import resize
+from modalities.image.reading.decode import Reason, Refused, decode
+from modalities.image.reading.resize import resize
 from tests.image.files import encoded, jpeg_with, picture
 
 

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from modalities.base import Batch, Encode, Index
 from modalities.common.whitening import whitened
-from modalities.image import multicrop
 from modalities.image.corpus import Images
 from modalities.image.encoders import ResNet, Sobel, encoder
 from modalities.image.pretexts.deepcluster import DeepCluster
+from modalities.image.shared import multicrop
 from stages import loop
 from tests import test_contract
 from tests.conftest import params, pictures, train_keys

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from modalities.image.corpus import Images, corpus
-from modalities.image.depth import centred, depths, read_hha, write_hha
-from modalities.image.hha import Intrinsics, hha
-from modalities.image.nyuv2 import nyuv2
+from modalities.image.reading.nyuv2 import nyuv2
+from modalities.image.shared.depth import centred, depths, read_hha, write_hha
+from modalities.image.shared.hha import Intrinsics, hha
 from tests.conftest import ROOT, pictures
 
 CAMERA = Intrinsics(22.0, 22.0, 9.5, 9.5)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modalities.image.hha import HHA, Floats, Intrinsics, gravity, hha, normals, rays
+from modalities.image.shared.hha import HHA, Floats, Intrinsics, gravity, hha, normals, rays
 
 CAMERA = Intrinsics(150.0, 150.0, 79.5, 59.5)
 SHAPE = (120, 160)

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from modalities.common import parallel
-from modalities.image import shards
 from modalities.image.corpus import corpus
-from modalities.image.screen import sample
-from modalities.image.sources import Item
+from modalities.image.reading import shards
+from modalities.image.reading.screen import sample
+from modalities.image.reading.sources import Item
 from tests.image.files import BAD, classes, encoded, jpeg_with, needs_bad, picture, put, run
 
 

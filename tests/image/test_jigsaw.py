@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
 from modalities.image.pretexts.jigsaw import Jigsaw
-from modalities.image.tiles import standardised
+from modalities.image.shared.tiles import standardised
 from tests.conftest import params
 from tests.image.test_relative import coordinates
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from modalities.image import layout
 from modalities.image.ingest import find
-from modalities.image.sources import Source, folder
+from modalities.image.reading import layout
+from modalities.image.reading.sources import Source, folder
 from tests.image.files import BAD, classes, encoded, needs_bad, picture, put, run, touch
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from modalities.base import Encoder
-from modalities.image import multicrop
 from modalities.image.corpus import Images
-from modalities.image.multicrop import MultiCrop
+from modalities.image.shared import multicrop
+from modalities.image.shared.multicrop import MultiCrop
 
 PLAIN = {"jitter": [0.0] * 4, "jitter_share": 0.0, "gray": 0.0, "blur": 0.0, "solarise": 0.0, "flip": 0.5}
 LARGE, SMALL = PLAIN | {"scale": [0.14, 1.0]}, PLAIN | {"scale": [0.05, 0.14]}

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from modalities.common import carriers
-from modalities.image import named
 from modalities.image.corpus import corpus
 from modalities.image.ingest import find, ingest
+from modalities.image.reading import named
 from tests.image.files import (
     encoded,
     picture,

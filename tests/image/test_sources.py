@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modalities.image.decode import Reason, Refused
-from modalities.image.sources import FolderReader, archive, escapes, folder
+from modalities.image.reading.decode import Reason, Refused
+from modalities.image.reading.sources import FolderReader, archive, escapes, folder
 from tests.image.files import classes, encoded, picture, put, run, touch
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from modalities.image import encoders
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, encoder
-from modalities.image.lab import to_lab
+from modalities.image.networks.lab import to_lab
 from modalities.image.pretexts.splitbrain import SplitBrain
 from stages import store
 from tests.conftest import params, pictures

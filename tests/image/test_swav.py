@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from modalities.base import Batch
 from modalities.common.queue import Queue
 from modalities.common.sinkhorn import sinkhorn
-from modalities.image import multicrop
 from modalities.image.corpus import Images
 from modalities.image.encoders import encoder
 from modalities.image.pretexts import swav
 from modalities.image.pretexts.swav import SwAV, swapped
+from modalities.image.shared import multicrop
 from stages import loop
 from tests.common.test_sinkhorn import slow
 from tests.conftest import params, pictures, train_keys

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.tiles import (
+from modalities.image.shared.tiles import (
     drop_channels,
     framed,
     mosaic,

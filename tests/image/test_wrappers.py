@@ -10,8 +10,8 @@ from torch import Tensor
 
 from modalities.base import Encoder
 from modalities.image.encoders import encoder
-from modalities.image.lab import to_lab, to_rgb
-from modalities.image.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
+from modalities.image.networks.lab import to_lab, to_rgb
+from modalities.image.networks.wrappers import Gray, Lightness, PatchGrid, RgbDepth, Sobel, SplitBrain
 from stages import store
 
 

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common.clipped_nce import LocalHead, clipped_nce
-from modalities.image import paired_views, preview
-from modalities.image.amdim_net import AmdimNet, window
 from modalities.image.augment import Recipe
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.paired_views import paired
+from modalities.image.networks.amdim_net import AmdimNet, window
+from modalities.image.shared import paired_views, preview
+from modalities.image.shared.paired_views import paired
 
 FIVE = 5 * 5
 

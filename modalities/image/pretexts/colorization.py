@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
-from modalities.image import colour_bins, preview
 from modalities.image.augment import crop_flip
-from modalities.image.colour_bins import Built, cross_entropy, pooled
 from modalities.image.corpus import Images
-from modalities.image.dense import Dense, places, weighted_mean
 from modalities.image.encoders import ImageEncoder, Lightness
-from modalities.image.lab import to_lab, to_rgb
+from modalities.image.networks.lab import to_lab, to_rgb
+from modalities.image.shared import colour_bins, preview
+from modalities.image.shared.colour_bins import Built, cross_entropy, pooled
+from modalities.image.shared.dense import Dense, places, weighted_mean
 
 JUDGED = 2000  # pictures that a blind guess is measured on
 FAR = 110.0  # what ab reaches, by which L2 is scaled

@@ -19,10 +19,11 @@ from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common import distributed
-from modalities.image import augment, preview
+from modalities.image import augment
 from modalities.image.corpus import Images
 from modalities.image.encoders import Gray, ImageEncoder, Norm, PatchGrid
-from modalities.image.row_prediction import RowPrediction
+from modalities.image.shared import preview
+from modalities.image.shared.row_prediction import RowPrediction
 
 BLANK, ASKED = 0.85, (0.1, 0.2, 0.9)  # colours of the preview
 

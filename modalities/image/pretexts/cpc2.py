@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from modalities.image.channel_drop import drop, kept
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, Norm
 from modalities.image.pretexts.cpc import CPC
+from modalities.image.shared.channel_drop import drop, kept
 
 
 class CPC2(CPC):

@@ -27,11 +27,11 @@ from modalities.common.assignments import Assignments, alike
 from modalities.common.distributed import unit
 from modalities.common.kmeans import kmeans
 from modalities.common.whitening import whitened
-from modalities.image import multicrop, preview
 from modalities.image.augment import crop_flip
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, Sobel
-from modalities.image.multicrop import LARGE, MultiCrop
+from modalities.image.shared import multicrop, preview
+from modalities.image.shared.multicrop import LARGE, MultiCrop
 
 LOOKED_AT = 512  # pictures that the preview clusters
 

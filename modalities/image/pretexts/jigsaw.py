@@ -20,10 +20,11 @@ from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common.permutations import distances, far_apart
-from modalities.image import augment, preview
+from modalities.image import augment
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.tiles import framed, mosaic, resizing, shown, standardised, tile_side
+from modalities.image.shared import preview
+from modalities.image.shared.tiles import framed, mosaic, resizing, shown, standardised, tile_side
 
 GRID = 3
 TILES = GRID * GRID

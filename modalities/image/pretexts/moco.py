@@ -33,10 +33,10 @@ from modalities.common.distributed import unit
 from modalities.common.info_nce import batch_info_nce, info_nce
 from modalities.common.queue import Queue
 from modalities.common.split_norm import shuffled, split
-from modalities.image import preview
 from modalities.image.augment import Recipe, views
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
+from modalities.image.shared import preview
 
 Head = Literal["linear", "mlp", "v3"]
 

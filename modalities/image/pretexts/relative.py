@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
-from modalities.image import augment, preview
+from modalities.image import augment
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.tiles import (
+from modalities.image.shared import preview
+from modalities.image.shared.tiles import (
     drop_channels,
     framed,
     mosaic,

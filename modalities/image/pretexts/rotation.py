@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
-from modalities.image import preview
 from modalities.image.augment import crop_flip
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
+from modalities.image.shared import preview
 
 
 def turned(images: Tensor, turns: int) -> Tensor:

@@ -14,10 +14,10 @@ from modalities.base import Batch, Index, Pretext
 from modalities.common import distributed, heads
 from modalities.common.distributed import unit
 from modalities.common.info_nce import nt_xent
-from modalities.image import preview
 from modalities.image.augment import Recipe, views
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
+from modalities.image.shared import preview
 
 
 class SimCLR(Pretext):

@@ -18,13 +18,14 @@ import numpy as np
 from torch import Tensor
 
 from modalities.base import Batch, Encoder, Index, Pretext
-from modalities.image import colour_bins, encoders, preview
+from modalities.image import encoders
 from modalities.image.augment import crop_flip
-from modalities.image.colour_bins import Built
 from modalities.image.corpus import Images
-from modalities.image.dense import Dense, places
-from modalities.image.depth import depths, read_hha, write_hha
-from modalities.image.pairs import DepthPair, LabPair
+from modalities.image.shared import colour_bins, preview
+from modalities.image.shared.colour_bins import Built
+from modalities.image.shared.dense import Dense, places
+from modalities.image.shared.depth import depths, read_hha, write_hha
+from modalities.image.shared.pairs import DepthPair, LabPair
 
 JUDGED = 2000  # pictures that a blind guess is measured on
 

@@ -23,10 +23,10 @@ from modalities.common import distributed, heads
 from modalities.common.distributed import unit
 from modalities.common.queue import Queue
 from modalities.common.sinkhorn import sinkhorn
-from modalities.image import multicrop, preview
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
-from modalities.image.multicrop import LARGE, MultiCrop
+from modalities.image.shared import multicrop, preview
+from modalities.image.shared.multicrop import LARGE, MultiCrop
 
 
 class SwAV(Pretext):

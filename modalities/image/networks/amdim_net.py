@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from modalities.image.image_encoder import ImageEncoder
+from modalities.image.networks.image_encoder import ImageEncoder
 
 HALVINGS = {16: 1, 32: 2, 64: 3, 128: 4}
 

@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from modalities.image import jpeg
-from modalities.image.resize import WHITE, Fit, Pixels, resize
+from modalities.image.reading import jpeg
+from modalities.image.reading.resize import WHITE, Fit, Pixels, resize
 
 MOST_PIXELS = 100_000_000  # by the header; a 10,000 x 10,000 scan still passes
 LEAST_SIDE = 8

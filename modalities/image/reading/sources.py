@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from modalities.image.decode import Reason, Refused
-from modalities.image.resize import Pixels
+from modalities.image.reading.decode import Reason, Refused
+from modalities.image.reading.resize import Pixels
 
 MOST_BYTES = 1 << 30  # of one file, since it is read whole
 # What lies beside pictures and is none; anything else that cannot be read is reported.

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from modalities.image.decode import Reason
-from modalities.image.sources import Rejection, Source, escapes
+from modalities.image.reading.decode import Reason
+from modalities.image.reading.sources import Rejection, Source, escapes
 
 SPLITS = {
     "train": ("train", "training"),

@@ -1,7 +1,7 @@
 """Depth beside a corpus of pictures, and the HHA that is built from it.
 
 A corpus folder may hold depth-00000.npy ... (n, H, W) float16 in metres, 0 where there is none, a shard for each shard
-of pictures, and in meta.json the `intrinsics` of its pictures as they are stored. modalities/image/nyuv2.py writes one.
+of pictures, and in meta.json the `intrinsics` of its pictures as stored; modalities/image/reading/nyuv2.py writes one.
 N pictures of H x W pixels.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from modalities.base import Index
 from modalities.image.corpus import Images
-from modalities.image.hha import MIDDLE, Intrinsics, hha
+from modalities.image.shared.hha import MIDDLE, Intrinsics, hha
 
 Metres = NDArray[np.float16]
 
@@ -32,7 +32,7 @@ def depths(pictures: Images, key: str) -> tuple[Sequence[Metres], Intrinsics]:
     if not files or camera is None:
         raise ValueError(
             f"{key} is depth, but the corpus has no depth-00000.npy with intrinsics in its meta.json; set it to "
-            "lab, or write a corpus with depth (modalities/image/nyuv2.py)"
+            "lab, or write a corpus with depth (modalities/image/reading/nyuv2.py)"
         )
     shards = [np.load(file, mmap_mode="r") for file in files]
     if [len(shard) for shard in shards] != [len(shard) for shard in pictures.shards]:

@@ -1,6 +1,6 @@
 """NYU Depth v2 (Silberman et al., ECCV 2012) as a corpus with depth: pictures go through ingest, depth beside them.
 
-    from modalities.image.nyuv2 import nyuv2
+    from modalities.image.reading.nyuv2 import nyuv2
     nyuv2(Path("nyuv2.zip"), Path("artifacts/corpus/image"), side=48)
 
 for zips of small pictures with 8 bits of depth: {train,test}/{rgb/NAME.jpg,depth/NAME.png}. Call it from a file whose
@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modalities.image.corpus import corpus
-from modalities.image.depth import Metres
-from modalities.image.hha import Intrinsics
+from modalities.image.shared.depth import Metres
+from modalities.image.shared.hha import Intrinsics
 
 # Value 255 is 10 m; the camera's own pictures are 640 pixels wide.
 STEPS_A_METRE = 25.5

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from modalities.base import Batch
-from modalities.image.colour_bins import Built, cross_entropy, pooled, typical
-from modalities.image.dense import weighted_mean
-from modalities.image.depth import centred
-from modalities.image.lab import to_lab, to_rgb
+from modalities.image.networks.lab import to_lab, to_rgb
+from modalities.image.shared.colour_bins import Built, cross_entropy, pooled, typical
+from modalities.image.shared.dense import weighted_mean
+from modalities.image.shared.depth import centred
 
 KNOWN = 0.99  # a place is judged where so much of its area has depth
 PLAIN = 65.0  # the lightness at which colours alone are drawn

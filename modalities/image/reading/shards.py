@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modalities.common import parallel
-from modalities.image.resize import Pixels
+from modalities.image.reading.resize import Pixels
 
 SHARD_BYTES = 1 << 30  # the most of one file
 HEADER_BYTES = 128  # of an .npy file of four dimensions

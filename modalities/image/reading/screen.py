@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from modalities.image.decode import Reason
-from modalities.image.sources import Item, Rejection
+from modalities.image.reading.decode import Reason
+from modalities.image.reading.sources import Item, Rejection
 
 
 class Stored(NamedTuple):

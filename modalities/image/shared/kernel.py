@@ -261,8 +261,9 @@ def _crop(
 
 @compiled  # type: ignore[untyped-decorator]
 def render(
-    shard: NDArray[np.uint8],
-    rows: Integers,
+    stored: NDArray[np.uint8],
+    starts: Integers,
+    shapes: Integers,
     places: Integers,
     boxes: Integers,
     flips: NDArray[np.bool_],
@@ -271,9 +272,9 @@ def render(
     solarise: NDArray[np.bool_],
     out: Floats,
 ) -> None:
-    """Write out[places[i]] from shard[rows[i]] by the parameters of row places[i]; see `augment.Draws`.
+    """Write out[places[i]] from the picture of shapes[i], (H, W), at byte starts[i], by the parameters of that place.
 
-    shard (n, H, W * 3), out (M, 3, S, S).
+    stored (bytes,), out (M, 3, S, S); parameters: see `augment.Draws`.
     """
     side = out.shape[2]
     radius = side // 20  # a kernel of S/10
@@ -281,10 +282,11 @@ def render(
     for place in places:
         tall, wide = max(tall, boxes[place, 2]), max(wide, boxes[place, 3])
     work = _scratch(side, tall, wide, radius)
-    for i in range(len(rows)):
-        place = places[i]
+    for i in range(len(starts)):
+        place, height, line = places[i], shapes[i, 0], 3 * shapes[i, 1]
+        picture = stored[starts[i] : starts[i] + height * line].reshape((height, line))
         view = out[place]
-        _crop(shard[rows[i]], boxes[place], flips[place], colour[place], work, view)
+        _crop(picture, boxes[place], flips[place], colour[place], work, view)
         if blur[place] > 0:
             for channel in range(3):
                 _blur(view[channel], blur[place], radius, work.rows, work.padded)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from modalities.common import carriers
-from modalities.image.decode import Reason, Refused
-from modalities.image.layout import sides, split_of
-from modalities.image.resize import Pixels
-from modalities.image.sources import Blob, Item, Source
+from modalities.image.reading.decode import Reason, Refused
+from modalities.image.reading.layout import sides, split_of
+from modalities.image.reading.resize import Pixels
+from modalities.image.reading.sources import Blob, Item, Source
 
 DEMONSTRATION = "demonstration data"
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from modalities.image.resize import Fit, Pixels
+from modalities.image.reading.resize import Fit, Pixels
 
 FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended, progressive
 SCAN = 0xDA

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from modalities.base import Index
-from modalities.image import preview
 from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
+from modalities.image.shared import preview
 
 FLAT = 1 / 255  # deviations below one step of the stored values are rounding, and are not blown up to 1
 

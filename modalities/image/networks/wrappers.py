@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from modalities.base import Encoder, Index
 from modalities.image.corpus import Images
-from modalities.image.lab import to_lab
+from modalities.image.networks.lab import to_lab
 
 
 def luma(x: Tensor) -> Tensor:

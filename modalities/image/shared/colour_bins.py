@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from modalities.base import Index
 from modalities.image.corpus import Images
-from modalities.image.lab import to_lab
+from modalities.image.networks.lab import to_lab
 
 CHUNK = 64  # pictures surveyed at a time
 FARTHEST = 128  # no colour has an a or b beyond it
