@@ -1,0 +1,61 @@
+"""Random: untrained weights. What every method must beat to be worth its training.
+
+Supervised, but for no steps (`train: {samples: 0}`). Its labels are never read then.
+N videos, T frames of each, S side.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from modalities.base import Batch, Encode, Index, Pretext
+from modalities.video.augment import crop_flip, uniform
+from modalities.video.corpus import Videos
+from modalities.video.encoders import Frames
+from modalities.video.shared import preview
+
+BATCH = 32  # videos
+
+
+class Random(Pretext):
+    corpus: Videos
+    encoder: Frames
+
+    def __init__(self, encoder: Frames, corpus: Videos, built: Path, *, calibrate: bool) -> None:
+        super().__init__(encoder, corpus, built)
+        self.calibrate = calibrate
+
+    def preview(self, out: Path, rng: np.random.Generator) -> None:
+        preview.videos(out, self.corpus, rng)
+
+    def batch(self, index: Index, rng: np.random.Generator) -> Batch:
+        numbers = uniform(self.corpus.counts[index], self.encoder.frames)
+        return {"clip": crop_flip(self.corpus, index, numbers, self.encoder.side, rng)}  # (N, 3, T, S, S)
+
+    def forward(self, batch: Batch, player: int = 0) -> dict[str, torch.Tensor]:
+        raise ValueError("random is not trained: set video.pretexts.random.train.samples to 0")
+
+    @torch.no_grad()
+    def before_epoch(self, encode: Encode) -> list[nn.Parameter]:
+        """One label-free pass that sets batch-norm statistics to those of the data.
+
+        Without it an untrained network with batch norm is a much worse feature, and flatters every method.
+        """
+        norms = [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        if not self.calibrate or not norms:
+            return []
+        usual = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain average of all batches
+        training = self.encoder.training
+        self.encoder.train()
+        device = next(self.encoder.parameters()).device
+        for rows in np.array_split(np.arange(len(self.corpus)), -(-len(self.corpus) // BATCH)):
+            self.encoder(self.encoder.read(self.corpus, rows).to(device))
+        self.encoder.train(training)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+        return []
