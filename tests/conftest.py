@@ -73,9 +73,9 @@ def make(method: str, corpus: Images, built: Path, *, norm: Any = "batch", side:
     return kind(trunk, corpus, built, **(job.params["model"] | toy.get("model", {})))
 
 
-def toy_keys(method: str) -> dict[str, dict[str, Any]]:
+def toy_keys(method: str, modality: str = "image") -> dict[str, dict[str, Any]]:
     """What a method's own test file asks for on a toy corpus: `TOY = {"build": {...}, "model": {...}}`."""
-    name = f"tests.image.test_{method}"
+    name = f"tests.{modality}.test_{method}"
     found = importlib.import_module(name) if importlib.util.find_spec(name) else None
     toy: dict[str, dict[str, Any]] = getattr(found, "TOY", {})
     return toy
