@@ -1,0 +1,136 @@
+"""Pairs of segments and whether the second truly follows the first: data of sentence_pair and of masked_words.
+
+Next sentence prediction of BERT (arXiv:1810.04805), sentence order prediction of ALBERT (arXiv:1909.11942), both at
+once as in StructBERT (arXiv:1908.04577). Rows are those of `packing.pairs`: first sentence, first of segment B, the one
+after the last, of one document. n rows of a batch, K candidates for a partner.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from modalities.text import packing
+from modalities.text.packing import Index, Packed
+
+Negative = Literal["random", "swap", "three"]
+
+# What the labels say, in order. Label 0 is the true order in all of them, as in BERT.
+LABELS: dict[Negative, tuple[str, ...]] = {
+    "random": ("next", "random"),
+    "swap": ("next", "previous"),
+    "three": ("next", "previous", "random"),
+}
+CANDIDATES = 8  # partners looked at, of either sort; the first that will do is taken
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where segments lie in `packed.tokens`, and what they are. Both segments are runs of whole sentences."""
+
+    a: Index  # (n, 2), first token and the one after the last
+    b: Index  # (n, 2)
+    label: Index  # (n,), numbers of `LABELS`
+
+
+class Pairs:
+    """Draws partners. A random one is segment B of another row, of another document.
+
+    Of those it is one about as long as the true B: were it any, the sum of both lengths would tell the label, since
+    true pairs fill their rows. For the same reason it is looked for among those that fit without being cut. A partner
+    that begins as the true B does (a repeated sentence) is none.
+    """
+
+    def __init__(self, packed: Packed, negative: Negative) -> None:
+        if negative not in LABELS:
+            raise ValueError(f"model.negative is {negative}; use {', '.join(LABELS)}")
+        rows = np.asarray(packed.examples, np.int64)
+        if not len(rows):
+            raise ValueError("no document has two sentences that fit one row; raise build.length")
+        self.packed = packed
+        self.negative: Negative = negative
+        ends = packed.offsets
+        self.a = np.stack([ends[rows[:, 0]], ends[rows[:, 1]]], 1)  # (rows, 2)
+        self.b = np.stack([ends[rows[:, 1]], ends[rows[:, 2]]], 1)
+        self.room = int((self.b[:, 1] - self.a[:, 0]).max())  # tokens of a pair, special ones apart
+        self.document = packed.document_of[rows[:, 0]]  # (rows,), rising
+        self.key = _keys(packed)[rows[:, 1]]  # (rows,), of B's first sentence
+        if negative != "swap" and self.document[0] == self.document[-1]:
+            raise ValueError(f"model.negative is {negative}, but one document has all pairs; use swap")
+        # Rows in the order of the length of B. Ties are shuffled, or neighbours would be of one document.
+        shuffled = np.random.default_rng(0).permutation(len(rows))
+        self.order = shuffled[np.argsort((self.b[:, 1] - self.b[:, 0])[shuffled], kind="stable")]
+        self.rank = np.argsort(self.order)
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def draw(self, index: Index, rng: np.random.Generator) -> Segments:
+        """The rows of a batch, each with a label drawn evenly and the segment B that makes it true."""
+        names = LABELS[self.negative]
+        label = rng.integers(0, len(names), len(index))
+        a, b = self.a[index].copy(), self.b[index].copy()
+        back = label == (names.index("previous") if "previous" in names else -1)
+        a[back], b[back] = self.b[index][back], self.a[index][back]
+        other = np.flatnonzero(label == (names.index("random") if "random" in names else -1))
+        if len(other):
+            b[other] = self.b[self._partners(index[other], rng)]
+            a[other], b[other] = fitted(a[other], b[other], self.room, rng)
+        return Segments(a, b, label)
+
+    def tokens(self, segments: Segments) -> Index:
+        """(n, L): start, A, separator, B, separator, then pads."""
+        return packing.frame([self.part(segments.a), self.part(segments.b)], self.packed.vocabulary)
+
+    def part(self, span: Index) -> Index:
+        """(n, L): the tokens of one segment of each row, then pads."""
+        width = int((span[:, 1] - span[:, 0]).max(initial=1))
+        return packing.rows(self.packed.tokens, span[:, 0], span[:, 1], width, self.packed.vocabulary.pad)
+
+    def _partners(self, index: Index, rng: np.random.Generator) -> Index:
+        """(n,), a row of another document for each."""
+        n, rows = len(index), len(self.order)
+        reach = min(max(8, rows // 20), 256)
+        step = rng.integers(1, reach + 1, (n, CANDIDATES)) * rng.choice([-1, 1], (n, CANDIDATES))
+        near = self.order[(self.rank[index][:, None] + step) % rows]  # (n, K), alike in length
+        # Evenly among all rows of other documents: those of its own lie side by side, and are left out.
+        own = np.searchsorted(self.document, self.document[index], "left")[:, None]
+        many = np.searchsorted(self.document, self.document[index], "right")[:, None] - own
+        far = (rng.random((n, CANDIDATES)) * (rows - many)).astype(np.int64)
+        far += np.where(far >= own, many, 0)
+        length = self.b[:, 1] - self.b[:, 0]
+        space = self.room - (self.a[index, 1] - self.a[index, 0])[:, None]
+        will_do = (self.document[near] != self.document[index][:, None]) & (length[near] <= space)
+        found = np.concatenate([near, far], 1)
+        will_do = np.concatenate([will_do, np.ones_like(far, bool)], 1)
+        will_do &= self.key[found] != self.key[index][:, None]
+        will_do[:, -1] = True
+        chosen: Index = found[np.arange(n), will_do.argmax(1)]
+        return chosen
+
+
+def fitted(a: Index, b: Index, room: int, rng: np.random.Generator) -> tuple[Index, Index]:
+    """Both spans cut until they fit `room` tokens together: the longer one loses tokens, at front or back by chance."""
+    a, b = a.copy(), b.copy()
+    long_a, long_b = a[:, 1] - a[:, 0], b[:, 1] - b[:, 0]
+    excess = np.maximum(long_a + long_b - room, 0)
+    level = np.minimum(excess, np.abs(long_a - long_b))  # until both are as long
+    rest = excess - level
+    cut_a = np.where(long_a > long_b, level, 0) + rest // 2
+    cut_b = np.where(long_a > long_b, 0, level) + rest - rest // 2
+    for span, cut in ((a, cut_a), (b, cut_b)):
+        front = rng.binomial(cut, 0.5)
+        span[:, 0] += front
+        span[:, 1] -= cut - front
+    return a, b
+
+
+def _keys(packed: Packed) -> Index:
+    """(S,), equal for sentences of the same tokens."""
+    counts = np.diff(packed.offsets)
+    place = np.arange(len(packed.tokens)) - np.repeat(packed.offsets[:-1], counts)
+    odd = np.random.default_rng(1).integers(1, 1 << 62, int(counts.max(initial=1)), np.uint64) * np.uint64(2)
+    mixed = (packed.tokens.astype(np.uint64) + np.uint64(1)) * (odd + np.uint64(1))[place]
+    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    keys: Index = (total[packed.offsets[1:]] - total[packed.offsets[:-1]]).view(np.int64)
+    return keys
