@@ -81,9 +81,9 @@ def toy_keys(method: str, modality: str = "image") -> dict[str, dict[str, Any]]:
     return toy
 
 
-def train_keys(**changes: Any) -> dict[str, Any]:
+def train_keys(modality: str = "image", **changes: Any) -> dict[str, Any]:
     """Keywords of the loop for a run of a few seconds."""
-    found = dict(params()["image"]["train"])
+    found = dict(params()[modality]["train"])
     return found | {"samples": 96, "batch": 8, "health": 16} | changes
 
 

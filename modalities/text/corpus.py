@@ -152,3 +152,32 @@ def corpus(path: Path) -> Texts:
         summaries=[summary or "" for summary in rows["summary"]],
         folder=path,
     )
+
+
+def joined(parts: Sequence[Texts]) -> Texts:
+    """Several sets as one, in memory; the classes of one are not those of another, even where they have one name."""
+    if len(parts) == 1:
+        return parts[0]
+    bytes_before = np.cumsum([0, *(len(part.text) for part in parts)])
+    sentences_before = np.cumsum([0, *(len(part.sentences) for part in parts)])
+    classes_before = np.cumsum([0, *(len(part.classes) for part in parts)])
+    firsts = [part.first[:-1] + before for part, before in zip(parts, sentences_before, strict=False)]
+    labels = [
+        np.where(part.labels < 0, -1, part.labels + before)
+        for part, before in zip(parts, classes_before, strict=False)
+    ]
+    return Texts(
+        text=np.concatenate([part.text for part in parts]),
+        ids=[name for part in parts for name in part.ids],
+        labels=np.concatenate(labels),
+        splits=np.concatenate([part.splits for part in parts]),
+        classes=[name for part in parts for name in part.classes],
+        spans=np.concatenate([p.spans + before for p, before in zip(parts, bytes_before, strict=False)]),
+        first=np.concatenate([*firsts, sentences_before[-1:]]),
+        sentences=np.concatenate(
+            [p.sentences + before for p, before in zip(parts, bytes_before, strict=False)]
+        ),
+        paragraphs=np.concatenate([part.paragraphs for part in parts]),
+        titles=[title for part in parts for title in part.titles],
+        summaries=[summary for part in parts for summary in part.summaries],
+    )

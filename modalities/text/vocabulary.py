@@ -143,7 +143,7 @@ def train(texts: Sequence[str], *, kind: Kind, size: int, min_count: int) -> Voc
     """
     if kind not in TRAIN:
         raise ValueError(f"build.kind is {kind}; use {', '.join(TRAIN)}")
-    specials = [*SPECIALS[kind], *(f"[unused{k}]" for k in range(SPARE))]
+    specials = [*SPECIALS[kind], *(f"<unused{k}>" for k in range(SPARE))]
     if size < len(specials) + 16:
         raise ValueError(
             f"build.size is {size}; {len(specials)} entries are special tokens, so use {len(specials) + 16} or more"
