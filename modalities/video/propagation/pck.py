@@ -40,7 +40,7 @@ def to_maps(joints: Points, height: int, width: int, sigma: float) -> Tensor:
 
 
 def from_maps(maps: Tensor, peaks: int) -> Points:
-    """(..., J, 2) shares of (..., J, h, w): the weighted mean place of the `peaks` largest cells; NaN where all are 0."""
+    """(..., J, 2) shares of (..., J, h, w): weighted mean place of the `peaks` largest cells; NaN where all are 0."""
     height, width = maps.shape[-2:]
     values, which = maps.double().flatten(-2).topk(min(peaks, height * width))  # (..., J, peaks)
     places = torch.stack([which % width, which // width], -1) + 0.5
