@@ -221,11 +221,28 @@ def pairs(packed: Packed, length: int, short: float, rng: np.random.Generator) -
 
     Whole sentences in at most `length` - 3 tokens. A share `short` of the rows aims at a random, smaller length, so
     that none learns to expect full rows (BERT's 10 %). Where A ends is drawn here, evenly over the sentence ends.
+
+    A row begins with what did not fit the last one, so its first sentences are long and its last ones short. Half of
+    the documents are therefore cut from their end: else lengths would tell the order of two segments.
     """
-    ends = packed.offsets
-    stops = packed.documents[packed.document_of + 1]
+    total = len(packed.offsets) - 1
+    forward = _runs(np.diff(packed.offsets), packed.documents, length, short, rng)
+    back = _runs(np.diff(packed.offsets)[::-1], total - packed.documents[::-1], length, short, rng)
+    coin = rng.random(len(packed.documents) - 1) < 0.5
+    back = (total - back)[::-1, ::-1]
+    of = packed.document_of
+    spans = np.concatenate([forward[coin[of[forward[:, 0]]]], back[~coin[of[back[:, 0]]]]])
+    spans = spans[np.argsort(spans[:, 0])]
+    split = spans[:, 0] + 1 + (rng.random(len(spans)) * (spans[:, 1] - spans[:, 0] - 1)).astype(np.int64)
+    return np.stack([spans[:, 0], split, spans[:, 1]], 1)
+
+
+def _runs(lengths: Index, documents: Index, length: int, short: float, rng: np.random.Generator) -> Index:
+    """(n, 2): sentences of these lengths in rows, one after another, as `pairs` says."""
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    stops = np.repeat(documents[1:], np.diff(documents))  # (S,)
     found: list[tuple[int, int]] = []
-    at, last = 0, len(ends) - 1
+    at, last = 0, len(lengths)
     room, brief = length - 3, rng.random(max(last, 1)) < short
     lower = rng.integers(2, max(room, 3), max(last, 1))
     while at < last:
@@ -238,9 +255,7 @@ def pairs(packed: Packed, length: int, short: float, rng: np.random.Generator) -
         if stop - at >= 2:
             found.append((at, stop))
         at = max(stop, at + 1)
-    spans = np.array(found, np.int64).reshape(-1, 2)
-    split = spans[:, 0] + 1 + (rng.random(len(spans)) * (spans[:, 1] - spans[:, 0] - 1)).astype(np.int64)
-    return np.stack([spans[:, 0], split, spans[:, 1]], 1)
+    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def triples(packed: Packed) -> Index:
