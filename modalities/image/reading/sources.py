@@ -158,7 +158,7 @@ class FolderReader:
 def archive(path: Path) -> Source:
     """Every member of a zip that may be a picture; nothing is unpacked."""
     found = Source([], ZipReader(path))
-    for number, member in enumerate(_zip(path).infolist()):
+    for number, member in enumerate(zipped(path).infolist()):
         name = member.filename.replace("\\", "/")
         linked = stat.S_ISLNK(member.external_attr >> 16)
         if member.is_dir() or linked or any(_hidden(part) for part in name.split("/") if part != ".."):
@@ -178,7 +178,7 @@ class ZipReader:
     path: Path
 
     def __call__(self, key: int) -> Blob:
-        opened = _zip(self.path)
+        opened = zipped(self.path)
         member = opened.infolist()[key]
         _check_size(member.file_size)
         try:
@@ -196,7 +196,7 @@ class ZipReader:
 
 
 @lru_cache(maxsize=2)
-def _zip(path: Path) -> zipfile.ZipFile:
+def zipped(path: Path) -> zipfile.ZipFile:
     """One handle a process, since a file position cannot be shared."""
     try:
         return zipfile.ZipFile(path)
