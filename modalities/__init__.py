@@ -102,8 +102,16 @@ def probe(name: str) -> Callable[..., dict[str, float]]:
 
 
 def transfer(modality: str, name: str) -> Callable[..., dict[str, float]]:
-    """`run(encoder, corpus, fit, *, seed, **params)`: a task that needs the encoder itself."""
+    """`run(encoder, corpus, fit, out, *, seed, **params)`: a task that needs the encoder itself."""
     found: Callable[..., dict[str, float]] = _module(
         f"transfer of {modality}", modality, "transfers", name
+    ).run
+    return found
+
+
+def baseline(modality: str, name: str) -> Callable[..., dict[str, float]]:
+    """`run(corpus, *, seed, **params)`: what a task scores without an encoder, by "task.metric"."""
+    found: Callable[..., dict[str, float]] = _module(
+        f"baseline of {modality}", modality, "baselines", name
     ).run
     return found

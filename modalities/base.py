@@ -34,6 +34,10 @@ class Corpus(Protocol):
         """The rows of one split, in the same order."""
         ...
 
+    def tasks(self) -> dict[str, Self]:
+        """Further labelled sets by name, on which encoders are judged; none is ever trained on them."""
+        ...
+
 
 class Encoder(nn.Module):
     """Maps a batch to one vector a sample: the only thing downstream ever sees.
@@ -80,9 +84,11 @@ class Pretext(nn.Module):
         """Write once what training reads: permutations, tracks, vocabularies."""
 
     def preview(self, out: Path, rng: np.random.Generator) -> None:
-        """Write a picture of the task to `out`, a .png: what the network is shown and what it is asked.
+        """Show the task in `out`, a .png: what the network is shown and what it is asked.
 
-        Called once after `build`, on an untrained encoder, so wrong settings are known before any training.
+        Text goes to `out.with_suffix(".json")`: a list of lines, a line a list of [text, mark], the marks those of
+        stages/showing.py. Called once after `build`, on an untrained encoder, so wrong settings are known before any
+        training.
         """
 
     def samples(self) -> int:

@@ -34,4 +34,5 @@ def method(modality: str, name: str) -> tuple[str, str]:
 
 def task(modality: str, stage: str, name: str) -> str:
     """What a task of one stage asks: a probe is the same file for every modality, a transfer is not."""
+    name = name.partition(" (")[0]  # "linear (reviews)" is `linear` on another set
     return (caption("probes", name) if stage == "probe" else caption(modality, "transfers", name))[1]

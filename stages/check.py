@@ -14,7 +14,7 @@ from stages import cli
 from stages.cli import Params
 
 TOP = ("seeds", "build_seed", "run", "schedule")
-BLOCKS = ("ingest", "encoder", "train", "pretexts", "probes", "transfers")
+BLOCKS = ("ingest", "encoder", "train", "pretexts", "probes", "transfers", "baselines")
 # What stages hand to the functions beside the block: these are not keys of params.yaml.
 GIVEN_TO_FIT = ("seed", "scratch", "label")
 GIVEN = ("seed",)
@@ -136,6 +136,9 @@ def _modality(params: Params, modality: str) -> Iterator[str]:
     yield from _tasks(block["probes"], f"{modality}.probes", modalities.probe)
     yield from _tasks(
         block["transfers"], f"{modality}.transfers", lambda name: modalities.transfer(modality, name)
+    )
+    yield from _tasks(
+        block["baselines"], f"{modality}.baselines", lambda name: modalities.baseline(modality, name)
     )
 
 

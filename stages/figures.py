@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import plotly.io
 
 from stages.leaderboard import BASELINES, Board, fraction
-from stages.results import Run
+from stages.results import Measure, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "longdash")
@@ -41,11 +41,17 @@ def styles(methods: Sequence[str]) -> dict[str, Style]:
     return BASELINE | found
 
 
-def label_efficiency(board: Board, look: dict[str, Style]) -> str:
-    """Accuracy of a linear classifier on frozen features against the share of labels; "" where none was measured."""
-    columns = [m for m in board.columns if m.stage == "probe" and fraction(m) is not None]
+def label_efficiency(board: Board, look: dict[str, Style]) -> list[str]:
+    """Accuracy of a linear classifier on frozen features against the share of labels: a plot for each labelled set."""
+    measures = [m for m in board.columns if m.stage == "probe" and fraction(m) is not None]
+    tasks = list(dict.fromkeys(m.task for m in measures))
+    return [_labels(board, look, [m for m in measures if m.task == task], k) for k, task in enumerate(tasks)]
+
+
+def _labels(board: Board, look: dict[str, Style], columns: Sequence[Measure], number: int) -> str:
     figure = go.Figure()
-    for line in sorted(board.lines, key=lambda line: list(look).index(line.method)):
+    drawn = [line for line in board.lines if line.method in look]
+    for line in sorted(drawn, key=lambda line: list(look).index(line.method)):
         rows = [line.rows[m] for m in columns if m in line.rows]
         if rows:
             x = [100 * (fraction(row.measure) or 0) for row in rows]
@@ -54,8 +60,6 @@ def label_efficiency(board: Board, look: dict[str, Style]) -> str:
                 x=x, y=[row.mean for row in rows], error_y={"array": spread, "thickness": 1.2, "width": 4},
                 **_trace(line.method, look, "lines+markers"),
             )  # fmt: skip
-    if not figure.data:
-        return ""
     shares = sorted({100 * (fraction(m) or 0) for m in columns})
     chance = [board.chance[m] for m in columns if m in board.chance]
     if chance:
@@ -69,7 +73,9 @@ def label_efficiency(board: Board, look: dict[str, Style]) -> str:
         ticktext=[f"{share:g}%" for share in shares],
     )  # fmt: skip
     figure.update_yaxes(title=f"{metric} on the test split (0 to 1)", rangemode="tozero")
-    return _html(figure, "Label efficiency: few labels, frozen encoder", f"{board.modality}-labels")
+    of = columns[0].task.partition(" (")[2].rstrip(")")
+    title = f"Label efficiency{f' on {of}' if of else ''}: few labels, frozen encoder"
+    return _html(figure, title, f"{board.modality}-labels-{number}")
 
 
 def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:

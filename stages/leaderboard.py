@@ -1,18 +1,26 @@
 """Runs -> leaderboard: means over seeds, and what may be called best. Pure functions.
 
-Of every metric more is better. `random` and `supervised` frame the table and are never called best.
+`random` and `supervised` frame the table and are never called best, and neither is a baseline, which has no encoder.
 """
 
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stages.results import STATES, Measure, Run
 
 BASELINES = ("random", "supervised")
-HEADLINE = Measure("probe", "linear", "accuracy")  # sorts the table and gives the verdict
+HEADLINE = Measure("probe", "linear", "accuracy")  # sorts the table and gives the verdict; see `headline`
+LESS = (
+    "perplexity",
+    "bits",
+    "error",
+    "decay",
+    "repeated",
+    "copied",
+)  # a metric so called is better when it is less
 COLUMNS = (
     "modality", "method", "task", "metric", "mean", "std", "seeds", "chance", "samples", "parameters",
 )  # fmt: skip
@@ -35,6 +43,12 @@ class Row:
     chance: float | None
     samples: int | None
     parameters: int | None
+    baseline: bool = False  # has no encoder, and nothing of it is drawn
+
+    @property
+    def merit(self) -> float:
+        """The mean, so turned that more is better."""
+        return (self.mean or 0.0) * (-1 if less(self.measure) else 1)
 
     def fields(self) -> list[str]:
         """As text, in the order of COLUMNS."""
@@ -51,8 +65,9 @@ class Line:
     own: Row | None  # its own task, by the first metric
     state: str  # one of results.STATES, "partly judged" or "not in `run`"
     notes: list[str]  # what is wrong, with the seeds it is true of
-    counted: int  # seeds that have the headline
+    counted: int  # seeds that have the headline, or, of a baseline, anything
     seeds: int  # seeds that were asked for
+    baseline: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,7 @@ class Board:
     """The leaderboard of one modality; lines are sorted by the headline, best first, those without it last."""
 
     modality: str
+    headline: Measure
     columns: list[Measure]
     lines: list[Line]
     best: dict[Measure, str]  # the method that may be called best, where one may
@@ -74,11 +90,23 @@ def exact(number: float | None) -> str:
     return "" if number is None else f"{number:.6g}" if isinstance(number, float) else str(number)
 
 
-def order(measure: Measure) -> tuple[int, bool, str, float, str]:
-    """Frozen tasks first and the headline before all, then fine-tuned ones, then the pretext; 1% before 10%."""
+def order(measure: Measure) -> tuple[int, bool, str, float, bool, str]:
+    """Frozen tasks first and `linear` before all, then those of transfers, then the pretext; 1% before 10%."""
     stage = ("probe", "transfer", "pretrain").index(measure.stage)
-    percent = fraction(measure)
-    return stage, measure.task != HEADLINE.task, measure.task, percent or 0.0, measure.metric
+    linear = measure.task.partition(" (")[0] == HEADLINE.task
+    share = fraction(measure) or 0.0
+    return stage, not linear, measure.task, share, "accuracy" not in measure.metric, measure.metric
+
+
+def headline(measures: Iterable[Measure]) -> Measure:
+    """The linear probe's accuracy on the corpus itself; where only further sets have labels, on the first of them."""
+    linear = [m for m in sorted(measures, key=order) if m.task.partition(" (")[0] == HEADLINE.task]
+    return next((m for m in linear if (m.stage, m.metric) == (HEADLINE.stage, HEADLINE.metric)), HEADLINE)
+
+
+def less(measure: Measure) -> bool:
+    """Whether less of it is better."""
+    return any(word in measure.metric.lower() for word in LESS)
 
 
 def fraction(measure: Measure) -> float | None:
@@ -90,13 +118,16 @@ def fraction(measure: Measure) -> float | None:
 def rows(runs: Sequence[Run]) -> list[Row]:
     """Every line of leaderboard.csv: by modality, task and metric, best mean first, those without one last.
 
-    A method with nothing that counts still has its line for every task of its modality, with 0 seeds.
+    A method that failed still has its line for every task of its modality, with 0 seeds; one that a task is not for
+    has none.
     """
     found = []
     for modality in dict.fromkeys(run.modality for run in runs):
         mine = [run for run in runs if run.modality == modality]
         methods = list(dict.fromkeys([*(run.method for run in mine), *BASELINES]))
-        measures = {measure for run in mine for measure in run.scores} | {HEADLINE}
+        measures = {measure for run in mine for measure in run.scores}
+        measures.add(headline(measures))
+        whole = {run.method for run in mine} - {run.method for run in mine if run.problems}
         for measure in sorted(measures, key=order):
             guess = next((run.chances[measure] for run in mine if measure in run.chances), None)
             lines = [
@@ -105,8 +136,10 @@ def rows(runs: Sequence[Run]) -> list[Row]:
             ]
             if measure.stage == "pretrain":
                 lines = [line for line in lines if line.seeds]
+            elif measure != headline(measures):
+                lines = [line for line in lines if line.seeds or line.method not in whole]
             found += sorted(
-                lines, key=lambda line: (line.mean is None, -(line.mean or 0), methods.index(line.method))
+                lines, key=lambda line: (line.mean is None, -line.merit, methods.index(line.method))
             )
     return found
 
@@ -125,22 +158,26 @@ def _row(modality: str, method: str, measure: Measure, runs: Sequence[Run], gues
         chance=statistics.fmean(chances) if chances else guess,
         samples=about.samples if about else None,
         parameters=about.about.get("parameters") if about else None,
+        baseline=any(run.baseline for run in runs),
     )
 
 
 def beyond(one: Row, other: Row) -> bool:
     """Whether the difference is more than two of its standard errors. One seed has no spread: then never."""
-    if one.mean is None or other.mean is None or one.std is None or other.std is None:
+    spreads = [0.0 if row.baseline else row.std for row in (one, other)]
+    if one.mean is None or other.mean is None or None in spreads:
         return False
-    error = math.sqrt(one.std**2 / one.seeds + other.std**2 / other.seeds)
-    return one.mean - other.mean > 2 * error
+    error = math.sqrt(
+        sum((std or 0) ** 2 / row.seeds for std, row in zip(spreads, (one, other), strict=True))
+    )
+    return one.merit - other.merit > 2 * error
 
 
 def best(lines: Sequence[Row]) -> str | None:
     """The self-supervised method, of the rows of one measure, that is beyond all others and beyond random."""
     rivals = [row for row in lines if row.method != "supervised" and row.mean is not None]
-    first = max(rivals, key=lambda row: row.mean or 0, default=None)
-    if first is None or first.method == "random" or len(rivals) == 1:
+    first = max(rivals, key=lambda row: row.merit, default=None)
+    if first is None or first.method == "random" or first.baseline or len(rivals) == 1:
         return None
     return first.method if all(beyond(first, row) for row in rivals if row is not first) else None
 
@@ -149,16 +186,21 @@ def board(modality: str, runs: Sequence[Run], found: Sequence[Row]) -> Board:
     """The table of one modality, from all runs and all rows."""
     found = [row for row in found if row.modality == modality]
     columns = list(dict.fromkeys(row.measure for row in found if row.measure.stage != "pretrain"))
+    first = headline(columns)
     of = {measure: [row for row in found if row.measure == measure] for measure in columns}
     lines = [
         _line(
-            row.method, found, [run for run in runs if (run.modality, run.method) == (modality, row.method)]
+            row.method,
+            found,
+            [run for run in runs if (run.modality, run.method) == (modality, row.method)],
+            first,
         )
-        for row in of[HEADLINE]
+        for row in of[first]
     ]
     chances = {measure: row.chance for measure in columns for row in of[measure] if row.chance is not None}
     return Board(
         modality=modality,
+        headline=first,
         columns=columns,
         lines=lines,
         best={measure: name for measure in columns if (name := best(of[measure]))},
@@ -166,7 +208,7 @@ def board(modality: str, runs: Sequence[Run], found: Sequence[Row]) -> Board:
     )
 
 
-def _line(method: str, found: Sequence[Row], runs: Sequence[Run]) -> Line:
+def _line(method: str, found: Sequence[Row], runs: Sequence[Run], head: Measure) -> Line:
     mine = [row for row in found if row.method == method and row.seeds]
     why: dict[tuple[str, str], list[int]] = {}
     for run in runs:
@@ -184,6 +226,7 @@ def _line(method: str, found: Sequence[Row], runs: Sequence[Run]) -> Line:
             f"{state}: {reason} (seed {', '.join(map(str, sorted(set(seeds))))})"
             for (state, reason), seeds in why.items()
         ],
-        counted=sum(HEADLINE in run.scores for run in runs),
+        counted=sum(bool(run.scores) if run.baseline else head in run.scores for run in runs),
         seeds=len(runs),
+        baseline=any(run.baseline for run in runs),
     )

@@ -1,6 +1,5 @@
 """What the report's templates are given: one `Section` a modality, and how they are rendered."""
 
-import base64
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,22 +10,13 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from stages import captions, figures, store, tables
+from stages import figures, showing, store, tables
 from stages.leaderboard import RULE, Board, Row, board
-from stages.results import Measure, Run, read_json
+from stages.results import Measure, Run
+from stages.showing import Shown
 
 TEMPLATES = Path(__file__).parent / "templates"
 REJECTED_SHOWN = 50
-
-
-@dataclass(frozen=True)
-class Preview:
-    """A method's task as a picture, with the sentence its file opens with."""
-
-    method: str
-    title: str
-    sentence: str
-    image: str  # a data: URL; "" where build wrote no preview
 
 
 @dataclass(frozen=True)
@@ -55,10 +45,11 @@ class Section:
     look: dict[str, figures.Style]
     corpus: dict[str, Any]  # meta.json, with `title`, `about`, `reasons` and the first lines of rejected.csv
     encoder: dict[str, Any]  # architecture and size that all methods share
-    labels: Markup
+    labels: list[Markup]
     losses: list[Markup]
     health: list[Markup]
-    previews: list[Preview]
+    previews: list[Shown]
+    results: list[tuple[str, list[Shown]]]  # what tasks left to be looked at, by task
     provenance: list[Provenance]
 
 
@@ -68,7 +59,7 @@ def sections(runs: Sequence[Run], rows: Sequence[Row]) -> list[Section]:
 
 def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
     mine = [run for run in runs if run.modality == modality]
-    methods = list(dict.fromkeys(run.method for run in mine))
+    methods = list(dict.fromkeys(run.method for run in mine if not run.baseline))
     found, look, data = board(modality, mine, rows), figures.styles(methods), corpus(modality)
     about = next((run.about for run in mine if run.about), {})
     return Section(
@@ -83,10 +74,11 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         look=look,
         corpus=data,
         encoder=about.get("params", {}).get("encoder", {}) | {k: about[k] for k in ("dim",) if k in about},
-        labels=Markup(figures.label_efficiency(found, look)),
+        labels=[Markup(html) for html in figures.label_efficiency(found, look)],
         losses=[Markup(html) for html in figures.losses(mine, look)],
         health=[Markup(html) for html in figures.health(mine, look)],
-        previews=[preview(modality, method) for method in methods],
+        previews=[showing.preview(modality, method) for method in methods],
+        results=list(showing.results(mine)),
         provenance=[
             provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
         ],
@@ -101,7 +93,7 @@ def heading(measure: Measure, found: Board) -> tuple[str, str]:
 def corpus(modality: str) -> dict[str, Any]:
     """meta.json and what rejected.csv lists; names alone where ingest has left nothing."""
     folder = store.corpus_path(modality)
-    meta = read_json(folder / "meta.json") if (folder / "meta.json").exists() else {}
+    meta = store.read_json(folder / "meta.json") if (folder / "meta.json").exists() else {}
     rejected: list[dict[str, str]] = []
     if (folder / "rejected.csv").exists():
         with (folder / "rejected.csv").open(newline="") as stream:
@@ -119,13 +111,6 @@ def corpus(modality: str) -> dict[str, Any]:
         "rejected_total": len(rejected),
         "rejected_path": folder / "rejected.csv",
     }
-
-
-def preview(modality: str, method: str) -> Preview:
-    name, sentence = captions.method(modality, method)
-    path = store.built_path(modality, method) / "preview.png"
-    image = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if path.exists() else ""
-    return Preview(method, name, sentence, image)
 
 
 def provenance(modality: str, method: str, runs: list[Run]) -> Provenance:

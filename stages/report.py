@@ -34,7 +34,7 @@ def report(params: cli.Params) -> None:
 
 
 CURVES = ("modality", "method", "seed", "epoch", "step", "samples", "loss", "std", "rank")
-LABELS = ("modality", "method", "fraction", "mean", "std")
+LABELS = ("modality", "task", "method", "fraction", "mean", "std")
 
 
 def curves(runs: Sequence[results.Run]) -> Iterable[list[str]]:
@@ -50,7 +50,7 @@ def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
         share = leaderboard.fraction(row.measure)
         if row.measure.stage == "probe" and share is not None and row.mean is not None:
             numbers = map(leaderboard.exact, (share, row.mean, row.std))
-            yield [row.modality, row.method, *numbers]
+            yield [row.modality, row.measure.task, row.method, *numbers]
 
 
 def summary(board: leaderboard.Board, line: leaderboard.Line) -> dict[str, float | None]:

@@ -4,9 +4,8 @@ Folders of other methods and seeds are never opened: they are what an earlier pa
 """
 
 import csv
-import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,18 +19,22 @@ STATES = ("failed or not run", "failed", "stale", "not judged yet", "")
 class Measure(NamedTuple):
     """One column of a leaderboard: the stage whose file holds it, the task, and the metric of it."""
 
-    stage: str  # pretrain, probe (frozen encoder) or transfer (fine-tuned)
+    stage: str  # pretrain, probe (frozen encoder) or transfer (the encoder itself)
     task: str
     metric: str
 
 
 @dataclass(frozen=True)
 class Run:
-    """One method and seed. `scores` and `chances` hold only what may be counted."""
+    """One method and seed. `scores` and `chances` hold only what may be counted.
+
+    A baseline, which has no encoder, is a run too: one of `build_seed`.
+    """
 
     modality: str
     method: str
     seed: int
+    baseline: bool = False
     about: dict[str, Any] = field(default_factory=dict)  # encoder.json; empty where there is no encoder
     digest: str = ""  # of encoder.safetensors
     history: list[dict[str, str]] = field(default_factory=list)  # history.csv, one dict an epoch
@@ -63,9 +66,11 @@ def read(params: cli.Params) -> list[Run]:
     if not wanted:
         raise ValueError("params.yaml: `run` and `seeds` list nothing; name at least one method and one seed")
     runs = [read_run(params, *names) for names in wanted]
+    for modality in dict.fromkeys(run.modality for run in runs):
+        runs += read_baselines(params, modality, [run for run in runs if run.modality == modality])
     if not any(run.about for run in runs):
         raise FileNotFoundError(
-            f"none of the {len(runs)} runs that params.yaml lists is under {store.ARTIFACTS}/models; "
+            f"none of the {len(wanted)} runs that params.yaml lists is under {store.ARTIFACTS}/models; "
             "run `dvc repro` first"
         )
     return runs
@@ -79,7 +84,7 @@ def read_run(params: cli.Params, modality: str, method: str, seed: int) -> Run:
         modality,
         method,
         seed,
-        about=read_json(folder / "encoder.json"),
+        about=store.read_json(folder / "encoder.json"),
         digest=store.digest(folder / "encoder.safetensors"),
         history=_history(folder / "history.csv"),
     )
@@ -89,6 +94,26 @@ def read_run(params: cli.Params, modality: str, method: str, seed: int) -> Run:
             if stage != "transfer" or params[modality].get("transfers"):
                 _read_scores(run, stage)
     return run
+
+
+def read_baselines(params: cli.Params, modality: str, runs: Sequence[Run]) -> Iterator[Run]:
+    """A run for each baseline of params.yaml. Its tasks belong to the stage in which the encoders have them."""
+    path = store.baselines_path(modality)
+    found = store.read_json(path) if path.exists() else {}
+    stages = {measure.task: measure.stage for run in runs for measure in run.scores}
+    for name in params[modality].get("baselines") or {}:
+        run = Run(modality, name, params["build_seed"], baseline=True)
+        if name not in found:
+            run.problems.append(("failed or not run", f"not in {path.name}"))
+        for measure, value, chance in scores("", found.get(name, {})):
+            measure = measure._replace(stage=stages.get(measure.task, "transfer"))
+            if _broken(value):
+                run.problems.append(("failed", f"{measure.task} {measure.metric} is {value}"))
+                continue
+            run.scores[measure] = value
+            if chance is not None:
+                run.chances[measure] = chance
+        yield run
 
 
 def _history(path: Path) -> list[dict[str, str]]:
@@ -110,10 +135,10 @@ def _unfit(run: Run, params: cli.Params) -> Iterator[tuple[str, str]]:
     corpus = store.corpus_path(run.modality) / "meta.json"
     if not corpus.exists():
         yield "stale", f"its corpus is gone; `dvc repro ingest-{run.modality}` may have failed"
-    elif read_json(corpus).get("fingerprint") != run.about.get("corpus"):
+    elif store.read_json(corpus).get("fingerprint") != run.about.get("corpus"):
         yield "stale", "trained on another corpus than the one there is now"
     path = store.metrics_path(run.modality, run.method, run.seed, "pretrain")
-    loss = read_json(path).get("loss") if path.exists() and run.samples != 0 else None
+    loss = store.read_json(path).get("loss") if path.exists() and run.samples != 0 else None
     if _broken(loss):
         yield "failed", f"the loss ended as {loss}"
 
@@ -125,7 +150,7 @@ def _read_scores(run: Run, stage: str) -> None:
         if stage != "pretrain":
             run.problems.append(("not judged yet", f"no {path.name}"))
         return
-    found = read_json(path)
+    found = store.read_json(path)
     if stage != "pretrain" and found.get("encoder") != run.digest:
         run.problems.append(("stale", f"{path.name} judges another encoder"))
         return
@@ -157,16 +182,3 @@ def scores(stage: str, found: dict[str, Any]) -> Iterator[tuple[Measure, float, 
 
 def _broken(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; NaN is read as such. Raises ValueError naming the file where it is anything else."""
-    try:
-        found = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON ({error}); delete it and run `dvc repro`") from None
-    if not isinstance(found, dict):
-        raise ValueError(
-            f"{path} holds a {type(found).__name__}, not an object; delete it and run `dvc repro`"
-        )
-    return found

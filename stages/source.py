@@ -1,4 +1,4 @@
-"""Notice that raw data has changed: `python -m stages.source image`.
+"""Notice that raw data has changed: `python -m stages.source` looks at the sources of every modality.
 
 DVC runs this every time and `ingest` only when what it wrote has changed: a source may be any folder, zip or data
 set's name, so none can be a dependency that dvc.yaml writes down. Nothing is read but names, sizes and times.
@@ -6,21 +6,43 @@ set's name, so none can be a dependency that dvc.yaml writes down. Nothing is re
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import modalities
 from stages import cli, store
 
 
-def source(job: cli.Job) -> None:
-    """Write how many files `source` (and a `labels` file) has, how large, and a digest of names, sizes and times."""
-    ingest = cli.block(job.params, "ingest")
-    seen, files, size = hashlib.sha256(), 0, 0
-    for name, stat in listing(Path(str(ingest.get("source", ""))), Path(str(ingest.get("labels", "")))):
-        seen.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
-        files, size = files + 1, size + stat.st_size
-    found = {"source": ingest.get("source"), "files": files, "bytes": size, "state": seen.hexdigest()[:16]}
-    store.write_json(job.path(store.source_path), found)
+def source(params: cli.Params) -> None:
+    """Write a file a modality: how many files its settings name, how large, a digest of names, sizes and times.
+
+    A modality of which `run` lists no method is not wanted: then nothing of it is looked at, read or fetched.
+    """
+    for modality in modalities.modalities():
+        wanted = bool(cli.block(params, "run").get(modality))
+        ingest = cli.block(params, modality, "ingest") if wanted else {}
+        seen, files, size = hashlib.sha256(), 0, 0
+        for name, stat in listing(*map(Path, words(ingest))):
+            seen.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode(errors="surrogateescape"))
+            files, size = files + 1, size + stat.st_size
+        found = {
+            "source": ingest.get("source"),
+            "files": files,
+            "bytes": size,
+            "state": seen.hexdigest()[:16],
+        }
+        store.write_json(store.source_path(modality), found | {"wanted": wanted})
+
+
+def words(value: Any) -> Iterator[str]:
+    """Every word in a block that may be a path: the source, a table of labels, further sets."""
+    if isinstance(value, dict):
+        for inside in value.values():
+            yield from words(inside)
+    elif isinstance(value, str) and value:
+        yield value
 
 
 def listing(*paths: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -44,4 +66,8 @@ def listing(*paths: Path) -> Iterator[tuple[str, os.stat_result]]:
 
 
 if __name__ == "__main__":
-    cli.main(source, takes=("modality",))
+    if len(sys.argv) > 1:
+        print("usage: python -m stages.source", file=sys.stderr)
+        sys.exit(2)
+    with cli.reporting():
+        source(cli.load())

@@ -48,6 +48,14 @@ def metrics_path(modality: str, method: str, seed: int, stage: str) -> Path:
     return ARTIFACTS / "metrics" / modality / method / str(seed) / f"{stage}.json"
 
 
+def shown_path(modality: str, method: str, seed: int) -> Path:
+    return ARTIFACTS / "shown" / modality / method / str(seed)
+
+
+def baselines_path(modality: str) -> Path:
+    return ARTIFACTS / "metrics" / modality / "baselines.json"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A temporary folder or file name beside `path`, put in its place once the block ends without an error."""
@@ -74,6 +82,19 @@ def _remove(path: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     with writing(path) as unfinished:
         unfinished.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; NaN is read as such. Raises ValueError naming the file where it is anything else."""
+    try:
+        found = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); delete it and run `dvc repro`") from None
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{path} holds a {type(found).__name__}, not an object; delete it and run `dvc repro`"
+        )
+    return found
 
 
 def digest(*paths: Path) -> str:

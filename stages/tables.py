@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from stages import captions
-from stages.leaderboard import BASELINES, HEADLINE, Board, Line, Row, beyond
+from stages.leaderboard import BASELINES, Board, Line, Row, beyond
 from stages.results import Measure
 
 BRIEF = {"failed or not run": "no encoder", "not judged yet": "unjudged"}  # states that would widen a column
@@ -45,7 +45,7 @@ def markdown(board: Board) -> str:
     for measure in board.columns:
         tasks.setdefault(measure.task, []).append(measure)
     first = [of[0] for of in tasks.values() if shares(of) == 1]
-    tables = [_table(board, first, [_own(line) for line in board.lines])]
+    tables = [_table(board, first, own=True)]
     for of in tasks.values():
         if shares(of) > 1:
             metric = of[0].metric.partition("@")[0]
@@ -53,12 +53,14 @@ def markdown(board: Board) -> str:
     return "\n\n".join(tables)
 
 
-def _table(board: Board, columns: Sequence[Measure], own: Sequence[str] = ()) -> str:
+def _table(board: Board, columns: Sequence[Measure], *, own: bool = False) -> str:
     lines = [["method", *(title(measure, board.columns) for measure in columns)]]
-    lines += [[line.method, *_cells(board, line, columns)] for line in board.lines]
+    told = [line for line in board.lines if not line.baseline or any(m in line.rows for m in columns)]
+    lines += [[line.method, *_cells(board, line, columns)] for line in told]
     lines.append(["chance", *(bare(board.chance.get(measure)) for measure in columns)])
     if own:
-        lines = [[*line, cell] for line, cell in zip(lines, ["pretext", *own, ""], strict=True)]
+        cells = ["pretext", *(_own(line) for line in told), ""]
+        lines = [[*line, cell] for line, cell in zip(lines, cells, strict=True)]
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join(
@@ -121,15 +123,16 @@ def notes(board: Board) -> list[str]:
 
 def verdict(board: Board, corpus: str) -> str:
     """Which encoder is best, in a sentence that goes no further than the seeds carry it."""
-    judged = {line.method: line.rows[HEADLINE] for line in board.lines if HEADLINE in line.rows}
-    ours = [row for name, row in judged.items() if name not in BASELINES]
+    headline = board.headline
+    judged = {line.method: line.rows[headline] for line in board.lines if headline in line.rows}
+    ours = [row for name, row in judged.items() if name not in BASELINES and not row.baseline]
     if not ours:
         return f"On {corpus}, no self-supervised method has been judged yet."
     names = {row.method: captions.method(board.modality, row.method)[0] for row in ours}
     first, random = ours[0], judged.get("random")
     level = [row for row in ours[1:] if not beyond(first, row)]
     lead = names[first.method]
-    if HEADLINE in board.best:
+    if headline in board.best:
         said = f"{lead}'s is the best self-supervised encoder"
     elif first.std is None:
         said = f"{lead}'s encoder is ahead, by one seed, so nothing says by how much it might vary"
@@ -139,9 +142,10 @@ def verdict(board: Board, corpus: str) -> str:
         said = f"{lead}'s encoder is ahead, but within the spread of {' and '.join(names[r.method] for r in level)}"
     else:
         said = f"{lead}'s encoder is ahead"
-    numbers = [_valued(HEADLINE.task, first)]
-    numbers += [_valued(names[row.method], row) for row in level if HEADLINE not in board.best]
+    numbers = [_valued(headline.task, first)]
+    numbers += [_valued(names[row.method], row) for row in level if headline not in board.best]
     numbers += [_valued(name, judged[name]) for name in BASELINES if name in judged]
+    numbers += [_valued(name, row) for name, row in judged.items() if row.baseline]
     return f"On {corpus}, {said}: {', '.join(numbers)}."
 
 

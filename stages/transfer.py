@@ -1,4 +1,7 @@
-"""Tasks that train through one encoder: `python -m stages.transfer image rotation 17`."""
+"""Tasks that need one encoder itself: `python -m stages.transfer image rotation 17`.
+
+A task may leave pictures, or text with marks, in artifacts/shown/<modality>/<method>/<seed>/<task>, for the report.
+"""
 
 import json
 from typing import Any
@@ -9,7 +12,7 @@ from stages import checkpoint, cli, loop, store
 
 
 def transfer(job: cli.Job) -> dict[str, Any]:
-    """Return what each transfer of params.yaml finds, by its name."""
+    """Return what each transfer of params.yaml finds, by its name, and by "name (set)" for a further labelled set."""
     wanted = dict(cli.block(job.params, "transfers") or {})
     for name, params in wanted.items():
         run = modalities.transfer(job.modality, name)
@@ -22,11 +25,19 @@ def transfer(job: cli.Job) -> dict[str, Any]:
     corpus = modalities.corpus(job.modality)(corpus_path)
     found: dict[str, Any] = {"encoder": store.digest(folder / "encoder.safetensors")}
     data = json.loads((corpus_path / "meta.json").read_text())["fingerprint"]
-    for name in sorted(wanted):
-        key = (job.modality, job.method, job.seed, "transfer", name, wanted[name], found["encoder"], data)
-        fit = Bound(job, name, train, key)
-        run = modalities.transfer(job.modality, name)
-        found[name] = job.call(run, f"transfers.{name}", encoder, corpus, fit, seed=job.seed)
+    with store.writing(job.path(store.shown_path)) as shown:
+        shown.mkdir()
+        for name in sorted(wanted):
+            key = (job.modality, job.method, job.seed, "transfer", name, wanted[name], found["encoder"], data)
+            fit = Bound(job, name, train, key)
+            run = modalities.transfer(job.modality, name)
+            out = shown / name
+            out.mkdir()
+            metrics = job.call(run, f"transfers.{name}", encoder, corpus, fit, out, seed=job.seed)
+            for metric, value in metrics.items():
+                of, slash, rest = metric.partition("/")  # "davis/J" is the J of the set davis
+                task, metric = (f"{name} ({of})", rest) if slash else (name, metric)
+                found.setdefault(task, {})[metric] = value
     return found
 
 

@@ -1,7 +1,8 @@
 """Read a corpus of pictures: memory-mapped uint8 shards and what is known of each row.
 
 artifacts/corpus/image/ holds images-00000.npy ... (n, H, W, 3), index.parquet (id, source, label, split),
-rejected.csv and meta.json. `modalities/image/ingest.py` writes it.
+rejected.csv and meta.json; tasks/NAME/ is another such folder for each further labelled set.
+`modalities/image/ingest.py` writes them.
 """
 
 import json
@@ -43,6 +44,10 @@ class Images:
                 f"the corpus has no picture in its {split} split; see `test` in params.yaml, image.ingest"
             )
         return self.take(keep)
+
+    def tasks(self) -> dict[str, "Images"]:
+        found = sorted(self.folder.glob("tasks/*/meta.json")) if self.folder else []
+        return {meta.parent.name: corpus(meta.parent) for meta in found}
 
     def take(self, keep: Index) -> "Images":
         """These rows, in this order."""

@@ -33,13 +33,21 @@ def ingest(
     test: float,
     max_rejected: float,
     limit: int,
+    tasks: dict[str, str],
 ) -> None:
-    """Read `source` and fill the folder `out`.
+    """Read `source` and fill the folder `out`; read each of `tasks`, the same way, into out/tasks/<its name>.
 
     Raises ValueError where the source cannot be used as it is, FileNotFoundError where it is not there, and
     ConnectionError where it could not be fetched.
     """
     _check(side, test, max_rejected, limit)
+    for name, further in tasks.items():
+        if not name.isidentifier():
+            raise ValueError(f"image.ingest.tasks names a set {name!r}; use letters, digits and _")
+        ingest(
+            further, out / "tasks" / name, side=side, fit=fit, labels=labels, test=test,
+            max_rejected=max_rejected, limit=limit, tasks={},
+        )  # fmt: skip
     found = find(source, side, labels)
     found.items = sample(found.items, limit)
     total = len(found.items) + len(found.rejected)

@@ -75,7 +75,7 @@ def test_it_learns_and_leaves_the_encoder_it_was_given(tiny_encoder: ImageEncode
     corpus = bars(160)
     before = copy.deepcopy(tiny_encoder.state_dict())
     settings = SETTINGS | {"samples": 4800, "batch": 24}
-    found = fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[1.0], **settings)
+    found = fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[1.0], **settings)
     # Two of the four angles are each other's mirror image and crop_flip mirrors: .75 is all that can be learnt.
     assert found["accuracy@100%"] >= 0.7
     assert found["accuracy@100%.chance"] == pytest.approx(0.25, abs=0.05)
@@ -88,7 +88,7 @@ def test_it_sees_the_labelled_train_pictures_of_the_subset_and_no_others(
     corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder
 ) -> None:
     corpus.labels[:8] = -1
-    fine_tune.run(tiny_encoder, corpus, fit, seed=7, fractions=[0.25, 1.0], **SETTINGS)
+    fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=7, fractions=[0.25, 1.0], **SETTINGS)
     train = corpus.take(np.flatnonzero((corpus.splits == "train") & (corpus.labels >= 0)))
     for fraction, tuned in zip((0.25, 1.0), fit.tuned, strict=True):
         rows = subset(train.labels, train.ids, fraction, seed=7, draw=0)
@@ -98,7 +98,7 @@ def test_it_sees_the_labelled_train_pictures_of_the_subset_and_no_others(
 
 
 def test_all_labels_is_the_plain_run(corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder) -> None:
-    found = fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[1.0], **SETTINGS)
+    found = fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[1.0], **SETTINGS)
     plain = FineTune(
         copy.deepcopy(tiny_encoder), corpus.only("train"), Path(), batch=8, head_lr=10.0, frozen=False
     )
@@ -129,7 +129,7 @@ def test_batch_norm_keeps_its_statistics_below_a_tenth_of_the_labels(
 ) -> None:
     # Two epochs: between them the loop encodes and puts the encoder back into training mode.
     corpus = bars(160)
-    fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[fraction], **SETTINGS)
+    fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[fraction], **SETTINGS)
     assert fit.tuned[0].samples() // 8 < 64 // 8
     before, after = tiny_encoder.state_dict(), fit.tuned[0].encoder.state_dict()
     kept = [torch.equal(before[name], after[name]) for name in before if "running" in name]
@@ -161,13 +161,13 @@ def test_settings_and_labels_that_cannot_be_used(
     corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder
 ) -> None:
     with pytest.raises(ValueError, match="a fraction is 2"):
-        fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[0.1, 2.0], **SETTINGS)
+        fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[0.1, 2.0], **SETTINGS)
     lonely = bars(48)
     lonely.labels[(lonely.labels == 1) & (lonely.splits == "train")] = -1
     lonely.labels[(lonely.splits == "test")] = 1
     with pytest.raises(ValueError, match='"class 1" has test samples but no train sample'):
-        fine_tune.run(tiny_encoder, lonely, fit, seed=0, fractions=[0.1], **SETTINGS)
+        fine_tune.run(tiny_encoder, lonely, fit, Path(), seed=0, fractions=[0.1], **SETTINGS)
     corpus.labels[:] = -1
     with pytest.raises(ValueError, match="the train split has no labelled picture"):
-        fine_tune.run(tiny_encoder, corpus, fit, seed=0, fractions=[0.1], **SETTINGS)
+        fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[0.1], **SETTINGS)
     assert not fit.calls

@@ -188,4 +188,14 @@ def test_a_folder_in_hugging_face_layout_is_read_by_its_library(
 
 def test_a_csv_does_not_go_with_a_named_set(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a csv goes with a folder or a zip, not with digits"):
-        ingest("digits", tmp_path, side=8, fit="crop", labels="x.csv", test=0.2, max_rejected=0.0, limit=0)
+        ingest(
+            "digits",
+            tmp_path,
+            side=8,
+            fit="crop",
+            labels="x.csv",
+            test=0.2,
+            max_rejected=0.0,
+            limit=0,
+            tasks={},
+        )

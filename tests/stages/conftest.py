@@ -44,6 +44,7 @@ def settings() -> dict[str, Any]:
             "pretexts": pretexts,
             "probes": {},
             "transfers": {"fine_tune": {}},
+            "baselines": {"pixels": {}},
         },
     }
 
@@ -144,6 +145,15 @@ def write_preview(method: str) -> None:
     Image.fromarray(pixels).resize((512, 192), Image.Resampling.NEAREST).save(path)
 
 
+def write_shown(method: str) -> None:
+    """What a transfer leaves to be looked at: text with marks, of the first seed and of another."""
+    for seed, word in ((SEEDS[0], "grey"), (SEEDS[1], "other")):
+        folder = store.shown_path("image", method, seed) / "fine_tune"
+        folder.mkdir(parents=True)
+        lines = [[["The cat is ", ""], [word, "hidden"], [" <b>", "wrong"]], [["10 lines", "dim"]]]
+        (folder / "fine_tune.json").write_text(json.dumps(lines))
+
+
 def write_tree() -> dict[str, Any]:
     """The whole tree in the working directory: four whole methods, one stale, one failed. Returns its params."""
     params = settings()
@@ -154,6 +164,14 @@ def write_tree() -> dict[str, Any]:
             write_run(method, seed, params)
         if method not in ("byol", "supervised"):
             write_preview(method)
+    write_shown("rotation")
+    store.write_json(
+        store.baselines_path("image"),
+        {
+            "pixels": {"linear": {"accuracy": 0.51, "accuracy.chance": 1 / 7}},
+            "forgotten": {"linear": {"accuracy": 1.0}},
+        },
+    )
     shutil.rmtree(store.model_path("image", "colorization", 17).parent)
     for seed in SEEDS:
         path = store.metrics_path("image", "jigsaw", seed, "probe")

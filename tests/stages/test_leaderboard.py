@@ -74,7 +74,7 @@ def test_of_a_pretext_only_what_has_a_chance_is_a_score() -> None:
 def test_only_what_params_yaml_lists_is_read(tree: dict[str, Any]) -> None:
     tree["run"] = {"image": ["random", "rotation"]}
     found = board(tree)
-    assert [line.method for line in found.lines] == ["rotation", "random", "supervised"]
+    assert [line.method for line in found.lines] == ["rotation", "random", "pixels", "supervised"]
     assert found.line("supervised").state == "not in `run`"
     assert any(note.startswith("supervised: not in `run`") for note in tables.notes(found))
 
@@ -115,10 +115,64 @@ def test_an_encoder_trained_with_other_params_is_stale(tree: dict[str, Any]) -> 
     assert run.scores == {}
 
 
+def test_a_baseline_is_a_row_without_seeds_spread_or_rank(tree: dict[str, Any]) -> None:
+    found = board(tree)
+    pixels = found.line("pixels")
+    assert pixels.baseline and (pixels.counted, pixels.seeds, pixels.state) == (1, 1, "")
+    assert set(pixels.rows) == {HEADLINE} and pixels.rows[HEADLINE].mean == 0.51
+    assert {name for name, task, _ in lines(tree) if name == "pixels" and task != "linear"} == set()
+    assert "pixels 0.510" in tables.verdict(found, "it")
+    assert "forgotten" not in {line.method for line in found.lines}
+
+
+def test_nothing_is_best_that_a_baseline_beats(tree: dict[str, Any]) -> None:
+    assert board(tree).best[HEADLINE] == "simclr"
+    store.write_json(store.baselines_path("image"), {"pixels": {"linear": {"accuracy": 0.9}}})
+    assert HEADLINE not in board(tree).best
+
+
+def test_a_baseline_that_was_not_run_is_said_to_be_missing(tree: dict[str, Any]) -> None:
+    store.baselines_path("image").unlink()
+    assert board(tree).line("pixels").state == "failed or not run"
+
+
+def test_where_less_is_better_the_least_comes_first_and_may_be_best() -> None:
+    measure = Measure("transfer", "perplexity", "bits per byte")
+    runs = [
+        Run("text", method, seed, scores={measure: value + seed / 1000})
+        for method, value in (("random", 3.0), ("causal_lm", 2.0), ("masked_words", 2.5))
+        for seed in (1, 2)
+    ]
+    found = [row for row in leaderboard.rows(runs) if row.measure == measure and row.seeds]
+    assert [row.method for row in found] == ["causal_lm", "masked_words", "random"]
+    assert leaderboard.best(found) == "causal_lm"
+
+
+def test_the_headline_is_linear_on_the_corpus_or_else_on_the_first_further_set() -> None:
+    further = [Measure("probe", f"linear ({name})", "accuracy") for name in ("reviews", "newsrooms")]
+    others = [
+        Measure("probe", "knn (a)", "accuracy"),
+        Measure("probe", "linear (newsrooms)", "mean_per_class"),
+    ]
+    assert leaderboard.headline([*further, *others]) == further[1]
+    assert leaderboard.headline([*further, HEADLINE, *others]) == HEADLINE
+    assert leaderboard.headline(others[:1]) == HEADLINE
+
+
+def test_a_task_that_is_not_for_a_method_has_no_line_of_it(tree: dict[str, Any], rewrite: Rewrite) -> None:
+    for seed in SEEDS:
+        path = store.metrics_path("image", "simclr", seed, "transfer")
+        found = json.loads(path.read_text())
+        store.write_json(path, {"encoder": found["encoder"]})
+    names = {name for name, task, _ in lines(tree) if task == "fine_tune"}
+    assert "simclr" not in names and {"rotation", "colorization"} <= names
+
+
 def test_an_encoder_of_another_corpus_is_stale(tree: dict[str, Any]) -> None:
     path = store.corpus_path("image") / "meta.json"
     store.write_json(path, json.loads(path.read_text()) | {"fingerprint": "another"})
-    assert {run.state for run in results.read(tree)} == {"stale", "failed or not run"}
+    states = {run.state for run in results.read(tree) if not run.baseline}
+    assert states == {"stale", "failed or not run"}
 
 
 def test_missing_metrics_are_not_judged_yet(tree: dict[str, Any]) -> None:
@@ -182,9 +236,12 @@ def test_the_markdown_table_frames_the_methods(tree: dict[str, Any]) -> None:
     for text, head in ((first, "linear"), (labels, "labels @1%")):
         table = text.splitlines()
         assert len({len(line) for line in table}) == 1 and len(table[0]) <= 90
-        assert [line.split()[1] for line in table[2:]] == [
+        names = [line.split()[1] for line in table[2:] if "pixels" not in line]
+        assert names == [
             "supervised", "simclr", "rotation", "byol", "random", "jigsaw", "colorization", "chance",
         ]  # fmt: skip
+        assert ("pixels" in text) == (head == "linear")
+        table = [line for line in table if "pixels" not in line]
         assert head in table[0] and "**." in table[3] and "**" not in table[2] + table[4]
         assert "stale" in table[7] and "no encoder" in table[8] and ".143" in table[9]
     assert "(.0039) |" in first and "pretext" not in labels

@@ -52,7 +52,9 @@ def nyuv2(archive: Path, out: Path, *, side: int) -> None:
             to = Path(scratch, name.replace("/rgb/", "/")).with_suffix(".png")
             to.parent.mkdir(parents=True, exist_ok=True)
             cut(name).save(to)
-        ingest(scratch, out, side=side, fit="crop", labels="none", test=0.0, max_rejected=0.0, limit=0)
+        ingest(
+            scratch, out, side=side, fit="crop", labels="none", test=0.0, max_rejected=0.0, limit=0, tasks={}
+        )
         made, sources = corpus(out), _sources(out)
         start = 0
         for number, shard in enumerate(made.shards):

@@ -82,6 +82,7 @@ def run(
     encoder: ImageEncoder,
     corpus: Images,
     fit: Fit,
+    out: Path,
     *,
     seed: int,
     fractions: list[float],
