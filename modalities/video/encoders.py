@@ -12,8 +12,9 @@ from modalities.base import Encoder, Index
 from modalities.image.encoders import Gray, Lightness, Named, Norm, ResNet, Stem
 from modalities.video.augment import squares, uniform
 from modalities.video.corpus import Videos
+from modalities.video.shared.pointing import Pointing
 
-__all__ = ["FrameNet", "Frames", "Gray", "Lightness", "Named", "encoder"]
+__all__ = ["FrameNet", "Frames", "Gray", "Lightness", "Named", "Pointing", "encoder"]
 
 FINE = 8  # pixels from one place of the maps to the next, at most: coarser ones are of no use to propagation
 
