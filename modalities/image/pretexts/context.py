@@ -31,6 +31,7 @@ from modalities.image.shared.upward import PictureCritic, Upward, deepest, doubl
 
 JUDGED = 2000  # pictures that a blind guess is measured on
 BAND = 10.0  # what a pixel of the band weighs
+BLANK = 0.8  # grey, of what is not asked for in the preview
 
 
 class ChannelWise(nn.Module):
@@ -184,13 +185,13 @@ class Context(Pretext):
         return found | ({"player1.accuracy": 0.5} if self.critic else {})
 
     def preview(self, out: Path, rng: np.random.Generator) -> None:
-        index = preview.some(self.corpus, rng)
-        batch = self.batch(index, rng)
+        batch = self.batch(preview.some(self.corpus, rng), rng)
+        batch["hole"] = torch.from_numpy(self.hole(len(batch["image"]), rng)).unsqueeze(1)  # no whole ones
         pictures, weight = self.asked(batch)
-        asked = torch.where(weight > 0, pictures / 2 + 0.5, 1.0)
+        asked = torch.where(weight > 0, pictures / 2 + 0.5, BLANK)
         if self.mask == "central":  # in its place
             room = self.encoder.side - self.out
-            asked = F.pad(asked, (self.middle.start, room - self.middle.start) * 2, value=1.0)
+            asked = F.pad(asked, (self.middle.start, room - self.middle.start) * 2, value=BLANK)
         preview.grid(out, {"picture": batch["image"], "shown": self.shown(batch), "asked": asked})
 
 
