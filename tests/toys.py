@@ -16,6 +16,7 @@ from torch import Tensor
 from modalities.base import Encoder, Pretext
 from tests import conftest
 from tests.text import toy as text
+from tests.video import toys as video
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,11 @@ TOYS = {
         make=text.make,
         sample=lambda encoder: encoder.read(text.documents(5), np.arange(5)),
         drawn=text_drawn,
+    ),
+    "video": Toy(
+        corpus=lambda: video.videos(24),
+        make=video.make,
+        sample=lambda encoder: encoder.read(video.videos(5), np.arange(5)),
+        drawn=picture_drawn,
     ),
 }

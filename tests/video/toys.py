@@ -7,9 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import modalities
+from modalities.base import Pretext
 from modalities.video.corpus import Videos
 from modalities.video.encoders import Frames, encoder
 from modalities.video.marks import Marks, pack
+from stages import cli
+from tests.conftest import params, toy_keys
 
 KINDS = ["still", "right", "down", "circle"]
 SPRITE = 8  # pixels, its side
@@ -92,6 +96,15 @@ def tiny(norm: Any = "batch", side: int = 16) -> Frames:
     """A ResNet-18 eight channels wide that reads four frames."""
     torch.manual_seed(0)
     return encoder(arch="resnet18", width=8, stem="3x3", norm=norm, side=side, stride=8, frames=4)
+
+
+def make(method: str, corpus: Videos, built: Path, *, norm: Any = "batch", side: int = 16) -> Pretext:
+    """A pretext of videos with the blocks of params.yaml, on a tiny encoder, built in a folder."""
+    job, toy = cli.job(params(), "video", method), toy_keys(method, "video")
+    kind = modalities.pretext("video", method)
+    built.mkdir(parents=True, exist_ok=True)
+    kind.build(corpus, built, seed=0, **(job.params["build"] | toy.get("build", {})))
+    return kind(tiny(norm, side), corpus, built, **(job.params["model"] | toy.get("model", {})))
 
 
 ROOT = Path(__file__).resolve().parents[2]
