@@ -9,7 +9,7 @@ import torch
 
 import modalities
 from modalities.base import Pretext
-from stages import checkpoint, cli, loop, store
+from stages import checkpoint, cli, code, loop, store
 
 
 def pretrain(job: cli.Job) -> dict[str, float] | None:
@@ -31,25 +31,13 @@ def pretrain(job: cli.Job) -> dict[str, float] | None:
         )
         if rank:
             return None
+    runs = code.summary(code.method(job.modality, "pretrain", job.method))
     with store.writing(job.path(store.model_path)) as out:
         names = {"modality": job.modality, "method": job.method, "seed": job.seed}
-        store.save_encoder(pretext.encoder, out, **names, params=about, corpus=data, code=code(job))
+        store.save_encoder(pretext.encoder, out, **names, params=about, corpus=data, code=runs)
         write_history(rows, out / "history.csv")
     chance = {f"{name}.chance": value for name, value in pretext.chance().items() if name in rows[-1]}
     return rows[-1] | chance
-
-
-def code(job: cli.Job) -> str:
-    """A digest of the code that this method runs: its own file and what it shares, but no other method's."""
-    root = Path(modalities.__file__).parent
-    own = root / job.modality / "pretexts" / f"{job.method}.py"
-    shared = [
-        root / "base.py",
-        *sorted((root / "common").glob("*.py")),
-        *sorted((root / job.modality).glob("*.py")),
-    ]
-    stages = [Path(module.__file__ or "") for module in (loop, checkpoint)]
-    return store.digest(own, *shared, *stages)
 
 
 def write_history(rows: list[dict[str, float]], file: Path) -> None:

@@ -1,7 +1,8 @@
-"""Notice that raw data has changed: `python -m stages.source` looks at the sources of every modality.
+"""Notice that raw data or code has changed: `python -m stages.source`.
 
-DVC runs this every time and `ingest` only when what it wrote has changed: a source may be any folder, zip or data
-set's name, so none can be a dependency that dvc.yaml writes down. Nothing is read but names, sizes and times.
+DVC runs this every time, and other stages only when what it wrote has changed. A source may be any folder, zip or data
+set's name, so none can be a dependency that dvc.yaml writes down: of it names, sizes and times are looked at. What code
+a stage runs is found by stages/code.py.
 """
 
 import hashlib
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import modalities
-from stages import cli, store
+from stages import cli, code, store
 
 
 def source(params: cli.Params) -> None:
-    """Write a file a modality: how many files its settings name, how large, a digest of names, sizes and times.
+    """Write artifacts/sources, how many files a modality names, how large, a digest of names, sizes and times;
+    and artifacts/code, a file a stage.
 
     A modality of which `run` lists no method is not wanted: then nothing of it is looked at, read or fetched.
     """
@@ -34,6 +36,10 @@ def source(params: cli.Params) -> None:
             "state": seen.hexdigest()[:16],
         }
         store.write_json(store.source_path(modality), found | {"wanted": wanted})
+        for name, starts in code.entries(params, modality):
+            store.write_lines(store.code_path(modality, name), code.lines(starts))
+    for name, starts in code.ends():
+        store.write_lines(store.code_path(name), code.lines(starts))
 
 
 def words(value: Any) -> Iterator[str]:

@@ -28,6 +28,11 @@ def source_path(modality: str) -> Path:
     return ARTIFACTS / "sources" / f"{modality}.json"
 
 
+def code_path(*name: str) -> Path:
+    """The list of files that a stage runs: ("image", "pretrain/rotation") or ("report",)."""
+    return ARTIFACTS.joinpath("code", *name[:-1], f"{name[-1]}.txt")
+
+
 def corpus_path(modality: str) -> Path:
     return ARTIFACTS / "corpus" / modality
 
@@ -95,6 +100,11 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path} holds a {type(found).__name__}, not an object; delete it and run `dvc repro`"
         )
     return found
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    with writing(path) as unfinished:
+        unfinished.write_text("".join(f"{line}\n" for line in lines))
 
 
 def digest(*paths: Path) -> str:

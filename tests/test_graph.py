@@ -13,20 +13,12 @@ import pytest
 from ruamel.yaml import YAML
 
 import modalities
+from stages import code
 from tests.conftest import ROOT, params
-
-# Files that cannot change a number: they find paths, check keys, print, draw.
-INERT = {
-    "stages/cli.py",
-    "stages/store.py",
-    "modalities/__init__.py",
-    "modalities/common/progress.py",
-    "modalities/image/shared/preview.py",
-}
 
 
 def imports(file: Path) -> Iterator[str]:
-    """Dotted names of this project's modules that a file imports, also inside functions and for types."""
+    """Dotted names of modules that a file imports, also inside functions and for types."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -35,74 +27,78 @@ def imports(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def file_of(name: str) -> Path | None:
-    """The file of a module of this project, or None for other modules and for names inside a module."""
-    path = ROOT.joinpath(*name.split("."))
-    if path.with_suffix(".py").exists():
-        return path.with_suffix(".py")
-    return None
-
-
-def reached(start: Path) -> set[str]:
-    """All project files that a file imports, directly or through others."""
-    todo, seen = [start], {start}
-    while todo:
-        here = todo.pop()
-        for name in imports(here) if str(here.relative_to(ROOT)) not in INERT else ():
-            found = file_of(name)
-            if found and found not in seen:
-                seen.add(found)
-                todo.append(found)
-    return {str(p.relative_to(ROOT)) for p in seen}
-
-
 def graph(modality: str) -> dict[str, Any]:
     stages: dict[str, Any] = YAML(typ="safe").load(ROOT / "modalities" / modality / "dvc.yaml")["stages"]
     return stages
 
 
-def entries(kind: str, modality: str, stage: dict[str, Any]) -> list[str]:
-    """The files that run in one stage, beside its own: what it looks up by name."""
-    here = f"modalities/{modality}"
-    if kind == "source":
-        return []
-    if kind == "ingest":
-        return [f"{here}/ingest.py"]
-    if kind in ("build", "pretrain"):
-        methods = params()["run"][modality]
-        return [f"{here}/corpus.py", f"{here}/encoders.py"] + [f"{here}/pretexts/{m}.py" for m in methods]
-    folder = "modalities/probes" if kind == "probe" else f"{here}/transfers"
-    found = [str(p.relative_to(ROOT)) for p in (ROOT / folder).glob("*.py")]
-    return [f"{here}/corpus.py", f"{here}/encoders.py", *found]
-
-
-def covered(file: str, deps: list[str]) -> bool:
-    return any(file == dep or file.startswith(dep.rstrip("/") + "/") for dep in deps)
-
-
 @pytest.mark.parametrize("modality", modalities.modalities())
-def test_every_file_that_can_change_a_number_is_a_dependency(modality: str) -> None:
+def test_every_stage_depends_on_the_code_that_is_found_for_it(modality: str) -> None:
+    have = params()
+    have["run"][modality] = modalities.names(modality, "pretexts")
+    found = {name for name, _ in code.entries(have, modality)}
     for name, stage in graph(modality).items():
-        kind = name.split("-")[0]
-        deps = [d.replace("${item.method}.py", "") for d in stage["deps"]]
-        needed: set[str] = set().union(*(reached(ROOT / f) for f in entries(kind, modality, stage)))
-        needed |= reached(ROOT / "stages" / f"{kind}.py")
-        missing = {f for f in needed - INERT if not f.endswith("__init__.py") and not covered(f, deps)}
-        assert not missing, f"{name} runs {sorted(missing)}, which are not in its deps"
+        kind = name.removesuffix(f"-{modality}")
+        (dep,) = [dep for dep in stage["deps"] if dep.startswith("artifacts/code/")]
+        assert f"python -m stages.{kind} {modality}" in stage["cmd"]
+        of_method = kind in ("build", "pretrain")
+        assert dep == f"artifacts/code/{modality}/{kind}{'/${item.method}' * of_method}.txt"
+        methods = have["run"][modality] if of_method else [""]
+        assert {f"{kind}/{method}".rstrip("/") for method in methods} <= found
+    for name, stage in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items():
+        assert name == "source" or f"artifacts/code/{name}.txt" in stage["deps"]
+
+
+@pytest.mark.parametrize("stage", ["build", "pretrain"])
+def test_what_python_really_imports_is_found(stage: str) -> None:
+    """Against the interpreter: import what a stage imports, and see which of the project's modules are loaded."""
+    starts = code.method("image", stage, "cpc2")
+    names = [start.removesuffix(".py").replace("/", ".") for start in starts]
+    show = (
+        "print(*{m.__file__ for n, m in sys.modules.items() if n.split('.')[0] in ('stages', 'modalities')})"
+    )
+    run = f"import sys, importlib; [importlib.import_module(name) for name in {names}]; {show}"
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {str(Path(file).relative_to(ROOT)) for file in done.stdout.split() if file != "None"}
+    loaded = {file for file in loaded if not file.endswith("__init__.py")}
+    assert loaded <= code.reached(starts)
+    assert {
+        "modalities/image/pretexts/cpc2.py",
+        "modalities/image/pretexts/cpc.py",
+        "modalities/base.py",
+    } <= loaded
+
+
+def test_a_method_depends_on_itself_and_what_it_imports_and_on_no_other() -> None:
+    found = set(code.reached(code.method("image", "pretrain", "rotation")))
+    assert {path for path in found if "/pretexts/" in path} == {"modalities/image/pretexts/rotation.py"}
+    assert "modalities/image/shared/tiles.py" not in found and "stages/loop.py" in found
+
+
+def test_comments_and_docstrings_do_not_count_and_anything_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+
+    def digest(text: str) -> str:
+        (tmp_path / "a.py").write_text(text)
+        code.tree.cache_clear()
+        code.digest.cache_clear()
+        return code.digest("a.py")
+
+    first = digest('"""One."""\n\ndef f(x: int) -> int:\n    """Says."""\n    return x + 1  # why\n')
+    assert digest("def f(x: int) -> int:\n\n    return (x + 1)\n") == first
+    assert digest("def f(x: int) -> int:\n    return x + 2\n") != first
+    assert digest('def f(x: int) -> int:\n    "says"\n    y = "says"\n    return x + 1\n') != first
+    code.tree.cache_clear()
+    code.digest.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["report", "export"])
-def test_the_end_of_the_graph_depends_on_all_it_runs(name: str) -> None:
+def test_the_end_of_the_graph_depends_on_all_it_reads(name: str) -> None:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]
-    missing = {f for f in reached(ROOT / f"stages/{name}.py") - INERT if not covered(f, stage["deps"])}
-    assert not missing
     assert {"run", "seeds"} <= set(stage["params"])
-
-
-@pytest.mark.parametrize("modality", modalities.modalities())
-def test_one_method_does_not_depend_on_another(modality: str) -> None:
-    for name, stage in graph(modality).items():
-        assert not any(d.rstrip("/").endswith("/pretexts") for d in stage["deps"]), name
+    assert {"stages/templates", "modalities", "artifacts/models", "artifacts/metrics"} <= set(stage["deps"])
 
 
 def test_imports_point_one_way() -> None:
@@ -165,7 +161,7 @@ def test_dvc_expands_one_stage_a_method_and_seed(clone: Path) -> None:
         for seed in have["seeds"]:
             for kind in ("pretrain", "probe", "transfer"):
                 assert f"{kind}-image@{method}-{seed}" in found
-    assert {"ingest-image", "report"} <= found
+    assert {"source", "ingest-image", "baselines-image", "report"} <= found
 
 
 TOY = '''

@@ -24,7 +24,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def state(methods: tuple[str, ...] = ("rotation",), **changes: Any) -> dict[str, Any]:
     ingest = {"source": "photos", "labels": "folders", "tasks": {}} | changes
-    source.source({"run": {"image": list(methods)}, "image": {"ingest": ingest}})
+    others: dict[str, Any] = {name: {"ingest": {}} for name in modalities.modalities()}
+    source.source(others | {"run": {"image": list(methods)}, "image": {"ingest": ingest}})
     found: dict[str, Any] = json.loads(Path("artifacts/sources/image.json").read_text())
     return found
 

@@ -1,0 +1,113 @@
+"""What code each stage runs, found by following imports: `python -m stages.source` writes it down before DVC looks.
+
+A dependency that somebody has to remember is a stale result when somebody forgets. So dvc.yaml names one file a stage,
+artifacts/code/..., and this fills it: a line for every file of the project that can change that stage's numbers, with
+a digest of what Python makes of it. Comments, docstrings and layout are not in the digest: to explain something costs
+nobody a night's training.
+"""
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import modalities
+
+ROOT = Path(modalities.__file__).parent.parent
+# What cannot change a number: these find paths, check keys, print.
+INERT = (
+    "stages/cli.py",
+    "stages/store.py",
+    "stages/code.py",
+    "modalities/__init__.py",
+    "modalities/common/progress.py",
+)
+
+
+def entries(params: dict[str, Any], modality: str) -> Iterator[tuple[str, list[str]]]:
+    """(name, files where it starts) of every stage of a modality: its command, and what that looks up by name."""
+    here, block = f"modalities/{modality}", params[modality]
+    yield "ingest", ["stages/ingest.py", f"{here}/ingest.py"]
+    for name in params["run"].get(modality) or ():
+        for stage in ("build", "pretrain"):
+            yield f"{stage}/{name}", method(modality, stage, name)
+    judges = (
+        ("probe", "modalities/probes"),
+        ("transfer", f"{here}/transfers"),
+        ("baselines", f"{here}/baselines"),
+    )
+    for stage, folder in judges:
+        named = [f"{folder}/{name}.py" for name in sorted(block.get(f"{stage.rstrip('s')}s") or ())]
+        yield stage, [f"stages/{stage}.py", f"{here}/corpus.py", f"{here}/encoders.py", *named]
+
+
+def method(modality: str, stage: str, name: str) -> list[str]:
+    """Where `build` or `pretrain` of one method starts."""
+    here = f"modalities/{modality}"
+    return [f"stages/{stage}.py", f"{here}/corpus.py", f"{here}/encoders.py", f"{here}/pretexts/{name}.py"]
+
+
+def ends() -> Iterator[tuple[str, list[str]]]:
+    """The same of the stages that all modalities meet in."""
+    for stage in ("report", "export"):
+        yield stage, [f"stages/{stage}.py"]
+
+
+def lines(starts: Iterable[str]) -> list[str]:
+    """A path and a digest for each of all that is reached from these files, in the order of paths."""
+    return [f"{path} {digest(path)}" for path in sorted(reached(starts)) if path not in INERT]
+
+
+def summary(starts: Iterable[str]) -> str:
+    """16 hex digits of those lines."""
+    return hashlib.sha256("\n".join(lines(starts)).encode()).hexdigest()[:16]
+
+
+def reached(starts: Iterable[str]) -> set[str]:
+    """These files, of those that exist, and all of the project that they import, directly or through others."""
+    todo = [path for path in starts if (ROOT / path).exists()]
+    seen = set(todo)
+    while todo:
+        here = todo.pop()
+        for path in imports(here) if here not in INERT else ():
+            if path not in seen:
+                seen.add(path)
+                todo.append(path)
+    return seen
+
+
+@cache
+def tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), path)
+
+
+@cache
+def imports(path: str) -> tuple[str, ...]:
+    """The project's files that a file imports, also inside functions and for types. Packages hold no code."""
+    names = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    own = (
+        name.replace(".", "/") + ".py"
+        for name in sorted(names)
+        if name.startswith(("stages.", "modalities."))
+    )
+    return tuple(name for name in own if (ROOT / name).exists())
+
+
+@cache
+def digest(path: str) -> str:
+    """16 hex digits of a file's syntax tree without its docstrings."""
+    found = tree(path)
+    for node in ast.walk(found):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            said = body[0].value
+            if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(found).encode()).hexdigest()[:16]
