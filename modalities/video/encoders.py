@@ -6,6 +6,7 @@ Normalisation is inside. D = `dim`.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from modalities.base import Encoder, Index
@@ -16,6 +17,9 @@ from modalities.video.shared.pointing import Pointing
 
 __all__ = ["FrameNet", "Frames", "Gray", "Lightness", "Named", "Pointing", "encoder"]
 
+MOST = (
+    256  # frames that are encoded at a time where nothing is trained: memory, not arithmetic, is short then
+)
 FINE = 8  # pixels from one place of the maps to the next, at most: coarser ones are of no use to propagation
 
 
@@ -100,7 +104,11 @@ class Frames(Encoder):
             found: Tensor = self.encoder(x)
             return found
         count, length = x.shape[0], x.shape[2]
-        vectors: Tensor = self.encoder(x.transpose(1, 2).flatten(0, 1).contiguous())
+        frames = x.transpose(1, 2).flatten(0, 1).contiguous()
+        parts = frames.split(
+            len(frames) if self.training else MOST
+        )  # batch norm sees a whole batch in training
+        vectors: Tensor = torch.cat([self.encoder(part) for part in parts])
         return vectors.view(count, length, -1).mean(1)
 
 
