@@ -16,16 +16,17 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> tuple[Tensor, 
     Every vector has its twin as the positive and the other 2WN - 2 of all ranks as negatives. Returns the loss, a
     mean over this rank's 2N vectors, and the share of them whose twin is nearest.
     """
-    mine = torch.cat([first, second])  # (2N, D)
-    others = torch.cat([distributed.gather(first), distributed.gather(second)])  # (2WN, D)
-    n, offset, whole = len(first), distributed.rank() * len(first), len(first) * distributed.world()
-    rows = torch.arange(n, device=mine.device) + offset
-    logits = mine @ others.T / temperature  # (2N, 2WN)
-    logits.scatter_(
-        1, torch.cat([rows, rows + whole]).unsqueeze(1), float("-inf")
-    )  # a vector is not its own pair
-    target = torch.cat([rows + whole, rows])
-    return F.cross_entropy(logits, target), (logits.argmax(1) == target).float().mean()
+    with torch.autocast(first.device.type, enabled=False):  # bf16 is too coarse for a softmax over thousands
+        first, second = first.float(), second.float()
+        mine = torch.cat([first, second])  # (2N, D)
+        others = torch.cat([distributed.gather(first), distributed.gather(second)])  # (2WN, D)
+        n, offset, whole = len(first), distributed.rank() * len(first), len(first) * distributed.world()
+        rows = torch.arange(n, device=mine.device) + offset
+        logits = mine @ others.T / temperature  # (2N, 2WN)
+        own = torch.cat([rows, rows + whole]).unsqueeze(1)
+        logits.scatter_(1, own, float("-inf"))  # a vector is not its own pair
+        target = torch.cat([rows + whole, rows])
+        return F.cross_entropy(logits, target), (logits.argmax(1) == target).float().mean()
 
 
 def info_nce(query: Tensor, key: Tensor, negatives: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from modalities.common.info_nce import batch_info_nce, info_nce, nearest
+from modalities.common.info_nce import batch_info_nce, info_nce, nearest, nt_xent
 
 
 def units(n: int, dim: int, seed: int) -> torch.Tensor:
@@ -50,3 +50,12 @@ def test_logits_stay_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         inside = info_nce(query, key, negatives, 0.07)[0], batch_info_nce(query, key, 0.07)[0]
     assert all(torch.equal(a, b) for a, b in zip(plain, inside, strict=True))
+
+
+def test_nt_xent_is_summed_in_full_precision_under_autocast() -> None:
+    first, second = units(32, 16, 0), units(32, 16, 1)
+    plain, _ = nt_xent(first, second, 0.07)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, _ = nt_xent(first, second, 0.07)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, plain, rtol=0, atol=0)
