@@ -17,10 +17,12 @@ the head: `self.encoder.net` is the body, and the loss is computed from its stat
 
 from dataclasses import asdict
 
+from modalities.text.networks.decoder import Decoder
+from modalities.text.networks.sequence import EncoderDecoder
 from modalities.text.networks.text_encoder import Pool, Size, TextEncoder
 from modalities.text.networks.trunk import Trunk
 
-__all__ = ["Pool", "Size", "TextEncoder", "Trunk", "encoder"]
+__all__ = ["Decoder", "EncoderDecoder", "Pool", "Size", "TextEncoder", "Trunk", "encoder"]
 
 
 def encoder(

@@ -71,7 +71,24 @@ def write(corpus: Texts, out: Path, *, kind: Kind, size: int, min_count: int) ->
 
     Raises ValueError where the corpus has no sentence or the vocabulary cannot be made.
     """
-    texts = corpus.strings(range(len(corpus.sentences)))
+    return _write(corpus, corpus.strings(range(len(corpus.sentences))), out, kind, size, min_count)
+
+
+def write_whole(corpus: Texts, out: Path, *, kind: Kind, size: int, min_count: int) -> Packed:
+    """The same, but each sentence with the spaces and line ends before it, so that tokens spell whole documents.
+
+    For models of a language, whose bits per byte count every byte. Orders of sentences would be told by the spaces.
+    """
+    begin, stop = corpus.sentences[:, 0].copy(), corpus.sentences[:, 1].copy()
+    begin[1:] = stop[:-1]
+    full = np.diff(corpus.first) > 0
+    begin[corpus.first[:-1][full]] = corpus.spans[full, 0]
+    stop[corpus.first[1:][full] - 1] = corpus.spans[full, 1]
+    texts = [corpus.text[a:b].tobytes().decode() for a, b in zip(begin, stop, strict=True)]
+    return _write(corpus, texts, out, kind, size, min_count)
+
+
+def _write(corpus: Texts, texts: list[str], out: Path, kind: Kind, size: int, min_count: int) -> Packed:
     if not texts:
         raise ValueError("the corpus has no sentence to learn from; see text.ingest.source")
     made = vocabulary.train(texts, kind=kind, size=size, min_count=min_count)

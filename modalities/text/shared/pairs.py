@@ -12,6 +12,7 @@ import numpy as np
 
 from modalities.text import packing
 from modalities.text.packing import Index, Packed
+from modalities.text.shared.ordering import keys_of
 
 Negative = Literal["random", "swap", "three"]
 
@@ -54,7 +55,7 @@ class Pairs:
         self.b = np.stack([ends[rows[:, 1]], ends[rows[:, 2]]], 1)
         self.room = int((self.b[:, 1] - self.a[:, 0]).max())  # tokens of a pair, special ones apart
         self.document = packed.document_of[rows[:, 0]]  # (rows,), rising
-        self.key = _keys(packed)[rows[:, 1]]  # (rows,), of B's first sentence
+        self.key = keys_of(packed)[rows[:, 1]]  # (rows,), of B's first sentence
         if negative != "swap" and self.document[0] == self.document[-1]:
             raise ValueError(f"model.negative is {negative}, but one document has all pairs; use swap")
         # Rows in the order of the length of B. Ties are shuffled, or neighbours would be of one document.
@@ -123,14 +124,3 @@ def fitted(a: Index, b: Index, room: int, rng: np.random.Generator) -> tuple[Ind
         span[:, 0] += front
         span[:, 1] -= cut - front
     return a, b
-
-
-def _keys(packed: Packed) -> Index:
-    """(S,), equal for sentences of the same tokens."""
-    counts = np.diff(packed.offsets)
-    place = np.arange(len(packed.tokens)) - np.repeat(packed.offsets[:-1], counts)
-    odd = np.random.default_rng(1).integers(1, 1 << 62, int(counts.max(initial=1)), np.uint64) * np.uint64(2)
-    mixed = (packed.tokens.astype(np.uint64) + np.uint64(1)) * (odd + np.uint64(1))[place]
-    total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    keys: Index = (total[packed.offsets[1:]] - total[packed.offsets[:-1]]).view(np.int64)
-    return keys
