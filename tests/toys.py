@@ -60,7 +60,7 @@ TOYS = {
     "video": Toy(
         corpus=lambda: video.videos(24),
         make=video.make,
-        sample=lambda encoder: encoder.read(video.videos(5), np.arange(5)),
+        sample=lambda encoder: encoder.read(video.videos(6), np.arange(5)),
         drawn=picture_drawn,
     ),
 }

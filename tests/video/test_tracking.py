@@ -78,8 +78,8 @@ def corpus(count: int = 24, frames: int = 16) -> Videos:
 TOY: dict[str, dict[str, Any]] = {
     "build": {"every": 0.25, "seconds": 0.25, "side": 20},
     "model": {"width": 16},
+    "corpus": {"make": corpus},
 }
-CORPUS = corpus  # what the promises of every method are tried on, since the usual toys are too small to track
 
 
 def made(folder: Path, videos: Videos | None = None, **changes: Any) -> Tracking:

@@ -102,6 +102,8 @@ def make(method: str, corpus: Videos, built: Path, *, norm: Any = "batch", side:
     """A pretext of videos with the blocks of params.yaml, on a tiny encoder, built in a folder."""
     job, toy = cli.job(params(), "video", method), toy_keys(method, "video")
     kind = modalities.pretext("video", method)
+    if "corpus" in toy:  # a method that these videos are too small for has its own
+        corpus = toy["corpus"]["make"]().only("train")
     built.mkdir(parents=True, exist_ok=True)
     kind.build(corpus, built, seed=0, **(job.params["build"] | toy.get("build", {})))
     return kind(tiny(norm, side), corpus, built, **(job.params["model"] | toy.get("model", {})))

@@ -53,17 +53,29 @@ class Temporal(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = [nn.Conv3d(width + 2, width, 3, padding=1)]
-        for _ in range(LAYERS - 1):
-            layers += [nn.ReLU(inplace=True), nn.Conv3d(width, width, 3, padding=1)]
-        self.layers = nn.Sequential(*layers)
+        widths = [width + 2] + [width] * (LAYERS - 1)
+        self.layers = nn.ModuleList(nn.Conv2d(3 * each, width, 3, padding=1) for each in widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.transpose(1, 2)
         down, across = (torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) for n in x.shape[3:])
-        place = torch.stack(torch.meshgrid(down, across, indexing="ij"))[None, :, None]
-        found: Tensor = self.layers(torch.cat([x, place.expand(len(x), -1, x.shape[2], -1, -1)], 1))
-        return found.transpose(1, 2)
+        place = torch.stack(torch.meshgrid(down, across, indexing="ij"))  # (2, h, w)
+        x = torch.cat([x, place.expand(*x.shape[:2], -1, -1, -1)], 2)
+        for k, layer in enumerate(self.layers):
+            x = over_time(layer, x.relu() if k else x)
+        return x
+
+
+def over_time(layer: nn.Module, x: Tensor) -> Tensor:
+    """A convolution of 3 x 3 x 3 over (N, T, C, h, w): in two dimensions, of each frame beside those around it.
+
+    The same sums as nn.Conv3d's, whose weights have a rank that channels-last training has no layout for.
+    """
+    blank = torch.zeros_like(x[:, :1])
+    around = torch.cat(
+        [torch.cat([blank, x[:, :-1]], 1), x, torch.cat([x[:, 1:], blank], 1)], 2
+    )  # (N, T, 3C, h, w)
+    found: Tensor = layer(around.flatten(0, 1))
+    return found.view(*x.shape[:2], *found.shape[1:])
 
 
 def similarity(target: Tensor, reference: Tensor, temperature: float, cosine: bool) -> Tensor:
