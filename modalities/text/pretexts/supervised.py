@@ -16,6 +16,7 @@ from modalities.base import Batch, Index, Pretext
 from modalities.text import packing
 from modalities.text.corpus import Texts, joined
 from modalities.text.encoders import TextEncoder
+from modalities.text.shared.tokenised import Tokenised
 from modalities.text.vocabulary import Kind
 
 
@@ -37,13 +38,14 @@ class Supervised(Pretext):
         self.head = nn.Linear(encoder.dim, len(self.corpus.classes))
         group = np.repeat(np.arange(len(parts)), [len(part.classes) for part in parts])
         self.register_buffer("group", from_numpy(group))
+        self.tokenised = Tokenised(self.encoder, self.corpus)
 
     @classmethod
     def build(cls, corpus: Texts, out: Path, *, seed: int, kind: Kind, size: int) -> None:  # type: ignore[override]
         packing.write(corpus, out, kind=kind, size=size, min_count=1)
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
-        return {"text": self.encoder.read(self.corpus, index), "label": from_numpy(self.corpus.labels[index])}
+        return {"text": self.tokenised.rows(index), "label": from_numpy(self.corpus.labels[index])}
 
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         label = batch["label"]  # (N,)
