@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import modalities
 
@@ -57,7 +57,7 @@ def ends() -> Iterator[tuple[str, list[str]]]:
 
 def lines(starts: Iterable[str]) -> list[str]:
     """A path and a digest for each of all that is reached from these files, in the order of paths."""
-    return [f"{path} {digest(path)}" for path in sorted(reached(starts)) if path not in INERT]
+    return [f"{path} {known(path).digest}" for path in sorted(reached(starts)) if path not in INERT]
 
 
 def summary(starts: Iterable[str]) -> str:
@@ -71,43 +71,46 @@ def reached(starts: Iterable[str]) -> set[str]:
     seen = set(todo)
     while todo:
         here = todo.pop()
-        for path in imports(here) if here not in INERT else ():
+        for path in known(here).imports if here not in INERT else ():
             if path not in seen:
                 seen.add(path)
                 todo.append(path)
     return seen
 
 
-@cache
-def tree(path: str) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(), path)
+def captions() -> list[str]:
+    """A path and the docstring of every method and task: the report says of each what its file opens with."""
+    kinds = ("pretexts", "transfers", "baselines", "probes")
+    files = sorted(path for kind in kinds for path in (ROOT / "modalities").rglob(f"{kind}/*.py"))
+    paths = [path.relative_to(ROOT).as_posix() for path in files]
+    return [f"{path} {' '.join(known(path).said.split())}" for path in paths]
+
+
+class Known(NamedTuple):
+    said: str  # the docstring of the module
+    imports: tuple[str, ...]  # the project's files that it imports, also inside functions and for types
+    digest: str  # 16 hex digits of its syntax tree without any docstring
 
 
 @cache
-def imports(path: str) -> tuple[str, ...]:
-    """The project's files that a file imports, also inside functions and for types. Packages hold no code."""
-    names = set()
-    for node in ast.walk(tree(path)):
+def known(path: str) -> Known:
+    """What there is to know of a file. Packages hold no code. Raises SyntaxError, naming the file."""
+    tree = ast.parse((ROOT / path).read_text(), path)
+    said, names = ast.get_docstring(tree) or "", set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            first = body[0].value
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
     own = (
         name.replace(".", "/") + ".py"
         for name in sorted(names)
         if name.startswith(("stages.", "modalities."))
     )
-    return tuple(name for name in own if (ROOT / name).exists())
-
-
-@cache
-def digest(path: str) -> str:
-    """16 hex digits of a file's syntax tree without its docstrings."""
-    found = tree(path)
-    for node in ast.walk(found):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            said = body[0].value
-            if isinstance(said, ast.Constant) and isinstance(said.value, str):
-                node.body = body[1:]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(found).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return Known(said, tuple(name for name in own if (ROOT / name).exists()), digest)

@@ -38,6 +38,7 @@ def source(params: cli.Params) -> None:
         store.write_json(store.source_path(modality), found | {"wanted": wanted})
         for name, starts in code.entries(params, modality):
             store.write_lines(store.code_path(modality, name), code.lines(starts))
+    store.write_lines(store.code_path("captions"), code.captions())
     for name, starts in code.ends():
         store.write_lines(store.code_path(name), code.lines(starts))
 

@@ -82,23 +82,29 @@ def test_comments_and_docstrings_do_not_count_and_anything_else_does(
 
     def digest(text: str) -> str:
         (tmp_path / "a.py").write_text(text)
-        code.tree.cache_clear()
-        code.digest.cache_clear()
-        return code.digest("a.py")
+        code.known.cache_clear()
+        return code.known("a.py").digest
 
     first = digest('"""One."""\n\ndef f(x: int) -> int:\n    """Says."""\n    return x + 1  # why\n')
     assert digest("def f(x: int) -> int:\n\n    return (x + 1)\n") == first
     assert digest("def f(x: int) -> int:\n    return x + 2\n") != first
     assert digest('def f(x: int) -> int:\n    "says"\n    y = "says"\n    return x + 1\n') != first
-    code.tree.cache_clear()
-    code.digest.cache_clear()
+    code.known.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["report", "export"])
 def test_the_end_of_the_graph_depends_on_all_it_reads(name: str) -> None:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]
     assert {"run", "seeds"} <= set(stage["params"])
-    assert {"stages/templates", "modalities", "artifacts/models", "artifacts/metrics"} <= set(stage["deps"])
+    read = {"stages/templates", "artifacts/code/captions.txt", "artifacts/models", "artifacts/metrics"}
+    assert read <= set(stage["deps"])
+
+
+def test_what_files_say_of_themselves_is_written_down_for_the_report() -> None:
+    code.summary(code.method("image", "pretrain", "rotation"))
+    said = dict(line.split(" ", 1) for line in code.captions() if " " in line)
+    assert said["modalities/image/pretexts/rotation.py"].startswith("Rotation: say which quarter turn")
+    assert "modalities/probes/knn.py" in said and "modalities/image/baselines/pixels.py" in said
 
 
 def test_imports_point_one_way() -> None:
