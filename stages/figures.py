@@ -1,7 +1,7 @@
 """The report's plots, as pieces of HTML that Plotly draws. Same numbers in, same bytes out.
 
-A method has one colour and one dash in every plot of the page. Colours are Okabe and Ito's, which colour-blind
-readers can tell apart (https://jfly.uni-koeln.de/color/); past six methods the dash tells them apart as well.
+A method has one colour, one dash and one marker in the whole page. Colours are Okabe and Ito's, which colour-blind
+readers can tell apart (https://jfly.uni-koeln.de/color/); past six methods dash and marker tell them apart as well.
 """
 
 import math
@@ -17,7 +17,11 @@ from stages.results import Measure, Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "longdash")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+GLYPHS = {
+    "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "cross": "✚", "star": "★",
+    "x": "✖", "hexagon": "⬢",
+}  # fmt: skip
+SYMBOLS = tuple(GLYPHS)[:6]
 BASELINE = {"random": ("#767676", "dot", "x"), "supervised": ("#000000", "dash", "hexagon")}
 # A template would add 7 kB to every plot, so the few things it would say are said here.
 AXIS = {
@@ -36,7 +40,8 @@ def styles(methods: Sequence[str]) -> dict[str, Style]:
     """One look a method, by its place in `run`: adding a method at the end changes no other's."""
     others = [name for name in methods if name not in BASELINES]
     found = {
-        name: (COLOURS[k % 6], DASHES[k // 6 % len(DASHES)], SYMBOLS[k % 6]) for k, name in enumerate(others)
+        name: (COLOURS[k % 6], DASHES[k // 6 % len(DASHES)], SYMBOLS[(k + k // 6) % 6])
+        for k, name in enumerate(others)
     }
     return BASELINE | found
 

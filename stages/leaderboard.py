@@ -13,14 +13,15 @@ from stages.results import STATES, Measure, Run
 
 BASELINES = ("random", "supervised")
 HEADLINE = Measure("probe", "linear", "accuracy")  # sorts the table and gives the verdict; see `headline`
-LESS = (
+LEADS = (
+    "accuracy",
+    "J&F",
+    "mIoU",
+    "spearman",
     "perplexity",
-    "bits",
-    "error",
-    "decay",
-    "repeated",
-    "copied",
-)  # a metric so called is better when it is less
+)  # what a task is known by, where it has one of these
+# A metric is better when it is less if one of these words is in its name.
+LESS = ("perplexity", "bits", "error", "decay", "repeated", "copied", "alignment", "uniformity")
 COLUMNS = (
     "modality", "method", "task", "metric", "mean", "std", "seeds", "chance", "samples", "parameters",
 )  # fmt: skip
@@ -90,12 +91,17 @@ def exact(number: float | None) -> str:
     return "" if number is None else f"{number:.6g}" if isinstance(number, float) else str(number)
 
 
-def order(measure: Measure) -> tuple[int, bool, str, float, bool, str]:
-    """Frozen tasks first and `linear` before all, then those of transfers, then the pretext; 1% before 10%."""
+def order(measure: Measure) -> tuple[int, bool, str, int, bool, str, float]:
+    """Frozen tasks first and `linear` before all, then those of transfers, then the pretext.
+
+    Within a task first what it is known by, last what is better when it is less; hit@5 before hit@10.
+    """
     stage = ("probe", "transfer", "pretrain").index(measure.stage)
     linear = measure.task.partition(" (")[0] == HEADLINE.task
-    share = fraction(measure) or 0.0
-    return stage, not linear, measure.task, share, "accuracy" not in measure.metric, measure.metric
+    name, _, at = measure.metric.partition("@")
+    place = LEADS.index(name) if name in LEADS else len(LEADS)
+    number = re.match(r"[\d.]+", at)
+    return stage, not linear, measure.task, place, less(measure), name, float(number[0]) if number else 0.0
 
 
 def headline(measures: Iterable[Measure]) -> Measure:
@@ -111,8 +117,14 @@ def less(measure: Measure) -> bool:
 
 def fraction(measure: Measure) -> float | None:
     """The share of labels, 0 to 1, that a metric such as accuracy@10% was reached with."""
-    found = re.search(r"@([\d.]+)%$", measure.metric)
-    return float(found[1]) / 100 if found else None
+    share = parted(measure)[1]
+    return float(share[1:-1]) / 100 if share else None
+
+
+def parted(measure: Measure) -> tuple[str, str]:
+    """A metric and the share of labels in its name: ("accuracy", "@10%") of accuracy@10%, ("hit@5", "") of hit@5."""
+    found = re.fullmatch(r"(.+?)(@[\d.]+%)", measure.metric)
+    return (found[1], found[2]) if found else (measure.metric, "")
 
 
 def rows(runs: Sequence[Run]) -> list[Row]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from stages import figures, showing, store, tables
 from stages.leaderboard import RULE, Board, Row, board
-from stages.results import Measure, Run
+from stages.results import Run
 from stages.showing import Shown
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,7 +38,7 @@ class Section:
     board: Board
     verdict: str
     table: str  # as Markdown
-    columns: list[tuple[str, str]]  # (task and share of labels, metric) of every column but the pretext's
+    groups: list[tables.Group]  # the table's columns, but for the pretext's
     budget: str
     protocol: list[tuple[str, str]]  # (task, how it was measured)
     troubles: list[str]  # what failed, is stale or is missing
@@ -67,7 +67,7 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         board=found,
         verdict=tables.verdict(found, data["title"]),
         table=tables.markdown(found),
-        columns=[heading(column, found) for column in found.columns],
+        groups=tables.groups(found),
         budget=tables.budget(found),
         protocol=tables.protocol(found),
         troubles=tables.notes(found),
@@ -83,11 +83,6 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
             provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
         ],
     )
-
-
-def heading(measure: Measure, found: Board) -> tuple[str, str]:
-    metric = measure.metric.partition("@")[0]
-    return tables.title(measure, found.columns).replace(f" {metric}", ""), metric
 
 
 def corpus(modality: str) -> dict[str, Any]:
@@ -155,10 +150,21 @@ def render(template: str, **given: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"short": tables.short, "bare": tables.bare, "breakable": breakable}
+    environment.filters |= {
+        "short": tables.short,
+        "bare": tables.bare,
+        "breakable": breakable,
+        "swatch": swatch,
+    }
     return environment.get_template(template).render(given, rule=RULE)
 
 
 def breakable(name: str) -> Markup:
     """A name that a narrow column may break after its underscores."""
     return Markup("_<wbr>").join(name.split("_"))
+
+
+def swatch(look: figures.Style) -> Markup:
+    """The marker that a method has in plots, for text."""
+    colour = "var(--ink)" if look[0] == "#000000" else look[0]  # black is whatever text is printed in
+    return Markup('<i style="color:{}" aria-hidden="true">{}</i>').format(colour, figures.GLYPHS[look[2]])

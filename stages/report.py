@@ -54,8 +54,9 @@ def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
 
 
 def summary(board: leaderboard.Board, line: leaderboard.Line) -> dict[str, float | None]:
-    """A method's means by task: one file of it each makes `dvc metrics show` a leaderboard."""
-    return {tables.title(measure, board.columns): row.mean for measure, row in line.rows.items()}
+    """A method's means, one a task: a file of it each makes `dvc metrics show` a leaderboard that fits a screen."""
+    first = [measure for measure in tables.leads(board.columns) if measure in line.rows]
+    return {tables.title(measure, board.columns): line.rows[measure].mean for measure in first}
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

@@ -1,11 +1,13 @@
 """A leaderboard in plain text and in words: the table of leaderboard.md, its footnotes, and the verdict."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from stages import captions
-from stages.leaderboard import BASELINES, Board, Line, Row, beyond
+from stages.leaderboard import BASELINES, Board, Line, Row, beyond, less, parted
 from stages.results import Measure
 
+ACROSS = 6  # columns of numbers in a table of plain text
 BRIEF = {"failed or not run": "no encoder", "not judged yet": "unjudged"}  # states that would widen a column
 
 
@@ -24,32 +26,77 @@ def bare(number: float | None) -> str:
 def title(measure: Measure, columns: Sequence[Measure]) -> str:
     """`linear`, with its share of the labels where the task has several, and its metric where it is not the first."""
     of = [other for other in columns if other.task == measure.task]
-    metric, at, share = measure.metric.partition("@")
-    first = metric == of[0].metric.partition("@")[0]
-    words = [measure.task, "" if first else metric, at + share if shares(of) > 1 else ""]
+    metric, share = parted(measure)
+    first = metric == parted(of[0])[0]
+    words = [measure.task, "" if first else metric, share if shares(of) > 1 else ""]
     return " ".join(word for word in words if word)
 
 
 def shares(columns: Sequence[Measure]) -> int:
     """How many shares of the labels these columns of one task speak of."""
-    return len({measure.metric.partition("@")[2] for measure in columns})
+    return len({parted(measure)[1] for measure in columns})
+
+
+def leads(columns: Sequence[Measure]) -> list[Measure]:
+    """The first column of each task: what a table says that is to be taken in at a glance."""
+    found: dict[str, Measure] = {}
+    for measure in columns:
+        found.setdefault(measure.task, measure)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the page heads it; its task stands above it."""
+
+    measure: Measure
+    title: str
+    notes: list[str]
+    lead: bool  # seen at once; the others of its task fold out
+    less: bool  # is better
+
+
+@dataclass(frozen=True)
+class Group:
+    """The columns of one task, on all the sets it is asked of."""
+
+    task: str
+    columns: list[Column]
+
+    @property
+    def leads(self) -> int:
+        return sum(column.lead for column in self.columns)
+
+
+def groups(board: Board) -> list[Group]:
+    """All columns but the pretext's: `linear` and `linear (reviews)` are one group."""
+    first, found = set(leads(board.columns)), dict[str, list[Column]]()
+    for measure in board.columns:
+        task, _, of = measure.task.partition(" (")
+        metric, share = parted(measure)
+        words = [word for word in (of.rstrip(")"), metric, share) if word]
+        worse = ["less is better"] if less(measure) else []
+        column = Column(measure, words[0], [*words[1:], *worse], measure in first, bool(worse))
+        found.setdefault(task, []).append(column)
+    return [Group(task, columns) for task, columns in found.items()]
 
 
 def markdown(board: Board) -> str:
     """The table of one modality: a line a method, best first, and last what guessing scores.
 
-    A task that was tried with several shares of the labels has a table of its own below, so that none is wider than a
-    terminal. Of each task only the first metric is shown: leaderboard.csv and the page have them all.
+    Of each task only the first metric is shown: leaderboard.csv and the page have them all. What a terminal has no
+    room for goes into further tables, and so does a task that was tried with several shares of the labels.
     """
     tasks: dict[str, list[Measure]] = {}
     for measure in board.columns:
         tasks.setdefault(measure.task, []).append(measure)
-    first = [of[0] for of in tasks.values() if shares(of) == 1]
-    tables = [_table(board, first, own=True)]
+    single = [of[0] for of in tasks.values() if shares(of) == 1]
+    rows = [single[k : k + ACROSS] for k in range(0, len(single), ACROSS)]
+    tables = [_table(board, row, own=not k) for k, row in enumerate(rows)]
     for of in tasks.values():
         if shares(of) > 1:
-            metric = of[0].metric.partition("@")[0]
-            tables.append(_table(board, [m for m in of if m.metric.partition("@")[0] == metric]))
+            metric = parted(of[0])[0]
+            tables.append(_table(board, [m for m in of if parted(m)[0] == metric]))
     return "\n\n".join(tables)
 
 
@@ -88,7 +135,8 @@ def protocol(board: Board) -> list[tuple[str, str]]:
     """(task, what it is and how it was measured) of every task of the table."""
     found = []
     for stage, task in dict.fromkeys(measure[:2] for measure in board.columns):
-        shares = [m.metric.partition("@")[2] for m in board.columns if m.task == task and "@" in m.metric]
+        have = [parted(m)[1] for m in board.columns if m.task == task]
+        shares = [share[1:] for share in dict.fromkeys(have) if share]
         how = "frozen encoder" if stage == "probe" else "encoder fine-tuned"
         how += f", {', '.join(shares)} of the training labels" if shares else ""
         said = captions.task(board.modality, stage, task).rstrip(".")

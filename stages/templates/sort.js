@@ -1,14 +1,14 @@
-// Sorts a table by the column whose heading is pressed: largest first, then smallest first; what is missing stays last.
+// Sorts a table by the column whose heading is pressed: best first, then worst first; what is missing stays last.
 for (const table of document.querySelectorAll("table.board")) {
-  const heads = [...table.tHead.rows[0].cells];
+  const heads = [...table.tHead.querySelectorAll("th")];
   const body = table.tBodies[0];
-  heads.forEach((head, column) => {
-    const button = head.querySelector("button");
-    if (!button) return;
+  for (const button of table.querySelectorAll("button.sort")) {
+    const head = button.closest("th");
+    const column = Number(button.dataset.column);
     button.addEventListener("click", () => {
       const text = !head.classList.contains("number");
       const now = head.getAttribute("aria-sort");
-      const ascending = now ? now === "descending" : text;
+      const ascending = now ? now === "descending" : text || "less" in button.dataset;
       const key = (row) => row.cells[column].dataset.value;
       const order = (one, other) => {
         const [a, b] = [key(one), key(other)];
@@ -20,5 +20,5 @@ for (const table of document.querySelectorAll("table.board")) {
       head.setAttribute("aria-sort", ascending ? "ascending" : "descending");
       body.append(...[...body.rows].sort(order));
     });
-  });
+  }
 }

@@ -120,6 +120,7 @@ def write_run(method: str, seed: int, params: dict[str, Any]) -> None:
     tuned = {
         "encoder": digest,
         "fine_tune": {"accuracy@10%": linear - 0.06 + noise[5], "accuracy@10%.chance": 1 / 7},
+        "language (articles)": {"perplexity": 100 * (1 - linear + noise[7]), "bits per byte": 2 - linear},
     }
     for stage, found in (("pretrain", pretrain), ("probe", probe), ("transfer", tuned)):
         store.write_json(store.metrics_path("image", method, seed, stage), found)

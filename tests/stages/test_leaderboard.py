@@ -58,7 +58,8 @@ def test_rows_read_from_best_to_worst_within_a_task(tree: dict[str, Any]) -> Non
     shares = [("labels", f"accuracy@{share}%") for share in (1, 10, 100)]
     assert tasks == [
         ("linear", "accuracy"), ("linear", "mean_per_class"), ("knn", "accuracy"), *shares,
-        ("fine_tune", "accuracy@10%"), ("pretext", "accuracy"),
+        ("fine_tune", "accuracy@10%"), ("language (articles)", "perplexity"),
+        ("language (articles)", "bits per byte"), ("pretext", "accuracy"),
     ]  # fmt: skip
     means = [found.mean for found in rows if found.measure == HEADLINE]
     assert means == [*sorted((m for m in means if m is not None), reverse=True), None, None]
@@ -148,6 +149,45 @@ def test_where_less_is_better_the_least_comes_first_and_may_be_best() -> None:
     assert leaderboard.best(found) == "causal_lm"
 
 
+def test_a_task_opens_with_what_it_is_known_by_and_counts_in_numbers() -> None:
+    def ordered(*metrics: str) -> list[str]:
+        return [
+            m.metric for m in sorted((Measure("transfer", "t", x) for x in metrics), key=leaderboard.order)
+        ]
+
+    assert ordered("F", "F decay", "J", "J decay", "J&F") == ["J&F", "F", "J", "F decay", "J decay"]
+    assert ordered("hit@10", "hit@5", "hit@1") == ["hit@1", "hit@5", "hit@10"]
+    assert ordered("PCK found@0.1", "PCK@0.2", "PCK@0.1") == ["PCK@0.1", "PCK@0.2", "PCK found@0.1"]
+    assert ordered("accuracy@10%", "accuracy@1%", "AP") == ["accuracy@1%", "accuracy@10%", "AP"]
+    assert ordered("fitted spearman", "pearson", "spearman")[0] == "spearman"
+
+
+def test_only_a_share_of_labels_is_one() -> None:
+    found = [
+        leaderboard.fraction(Measure("probe", "t", m)) for m in ("accuracy@10%", "hit@5", "PCK@0.1", "AP")
+    ]
+    assert found == [0.1, None, None, None]
+    assert leaderboard.parted(Measure("probe", "t", "hit@5")) == ("hit@5", "")
+
+
+def test_columns_stand_under_their_task_and_the_first_of_each_set_is_seen() -> None:
+    names = {
+        "linear (b)": ["accuracy", "mean_per_class"],
+        "linear": ["accuracy"],
+        "labels": ["accuracy@1%", "accuracy@10%"],
+    }
+    scores = {Measure("probe", task, metric): 0.5 for task, metrics in names.items() for metric in metrics}
+    scores[Measure("transfer", "language", "perplexity")] = 9.0
+    runs = [Run("text", "random", 1, scores=scores)]
+    found = tables.groups(leaderboard.board("text", runs, leaderboard.rows(runs)))
+    told = [(g.task, g.leads, [(c.title, c.notes, c.lead) for c in g.columns]) for g in found]
+    assert told == [
+        ("linear", 2, [("accuracy", [], True), ("b", ["accuracy"], True), ("b", ["mean_per_class"], False)]),
+        ("labels", 1, [("accuracy", ["@1%"], True), ("accuracy", ["@10%"], False)]),
+        ("language", 1, [("perplexity", ["less is better"], True)]),
+    ]
+
+
 def test_the_headline_is_linear_on_the_corpus_or_else_on_the_first_further_set() -> None:
     further = [Measure("probe", f"linear ({name})", "accuracy") for name in ("reviews", "newsrooms")]
     others = [
@@ -235,7 +275,7 @@ def test_the_markdown_table_frames_the_methods(tree: dict[str, Any]) -> None:
     first, labels = tables.markdown(board(tree)).split("\n\n")
     for text, head in ((first, "linear"), (labels, "labels @1%")):
         table = text.splitlines()
-        assert len({len(line) for line in table}) == 1 and len(table[0]) <= 90
+        assert len({len(line) for line in table}) == 1 and len(table[0]) <= 105
         names = [line.split()[1] for line in table[2:] if "pixels" not in line]
         assert names == [
             "supervised", "simclr", "rotation", "byol", "random", "jigsaw", "colorization", "chance",

@@ -60,7 +60,17 @@ def width(element: Any, kind: str) -> int:
 
 
 def head(browser: webdriver.Chrome, number: int) -> Any:
-    return browser.find_elements(By.CSS_SELECTOR, "table.board thead th")[number]
+    return button(browser, number).find_element(By.XPATH, "..")
+
+
+def button(browser: webdriver.Chrome, number: int) -> Any:
+    return browser.find_element(By.CSS_SELECTOR, f"table.board button.sort[data-column='{number}']")
+
+
+def seen(browser: webdriver.Chrome) -> list[str]:
+    """What stands in the headings of columns that are not folded away."""
+    heads = browser.find_elements(By.CSS_SELECTOR, "table.board thead th:has(.sort)")
+    return [each.text.replace("\n", " ").strip() for each in heads if each.is_displayed()]
 
 
 def test_it_loads_without_an_error_and_fetches_nothing(browser: webdriver.Chrome) -> None:
@@ -97,23 +107,58 @@ def test_the_table_opens_sorted_by_linear_accuracy(browser: webdriver.Chrome) ->
 def test_a_click_sorts_and_another_turns_the_order_with_what_is_missing_last(
     browser: webdriver.Chrome,
 ) -> None:
-    button = head(browser, 2).find_element(By.TAG_NAME, "button")
+    knn = 3
     for direction in ("descending", "ascending"):
-        button.click()
-        assert head(browser, 2).get_attribute("aria-sort") == direction
-        values = [float(value) for value in column(browser, 2) if value]
-        assert values == sorted(values, reverse=direction == "descending")
-        assert column(browser, 2)[-2:] == ["", ""]
+        button(browser, knn).click()
+        assert head(browser, knn).get_attribute("aria-sort") == direction
+        values = [float(value) for value in column(browser, knn) if value]
+        assert values == sorted(values, reverse=direction == "descending") and len(values) == 5
+        assert column(browser, knn)[-3:] == ["", "", ""]
     assert head(browser, 1).get_attribute("aria-sort") is None
 
 
+def test_where_less_is_better_the_least_comes_first(browser: webdriver.Chrome) -> None:
+    perplexity = 8
+    assert "less is better" in head(browser, perplexity).text
+    button(browser, perplexity).click()
+    assert head(browser, perplexity).get_attribute("aria-sort") == "ascending"
+    values = [float(value) for value in column(browser, perplexity) if value]
+    assert values == sorted(values) and len(values) > 4
+
+
 def test_the_keyboard_sorts_as_well(browser: webdriver.Chrome) -> None:
-    button = head(browser, 0).find_element(By.TAG_NAME, "button")
-    browser.execute_script("arguments[0].focus()", head(browser, 1).find_element(By.TAG_NAME, "button"))
+    first = button(browser, 0)
+    browser.execute_script("arguments[0].focus()", browser.find_element(By.CSS_SELECTOR, "button.unfold"))
     browser.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
-    assert browser.switch_to.active_element == button
-    button.send_keys(Keys.ENTER)
+    assert browser.switch_to.active_element == first
+    first.send_keys(Keys.ENTER)
     assert column(browser, 0) == sorted(column(browser, 0))
+
+
+def test_what_else_a_task_measures_is_folded_away_until_asked_for(browser: webdriver.Chrome) -> None:
+    few = seen(browser)
+    assert len(few) == 8 and not any("mean_per" in text for text in few)  # five tasks, method, pretext, seeds
+    unfold = browser.find_element(By.CSS_SELECTOR, "button.unfold")
+    unfold.send_keys(Keys.ENTER)
+    assert unfold.get_attribute("aria-expanded") == "true"
+    assert sum("mean_per" in text for text in seen(browser)) == 1
+    unfold.send_keys(Keys.ENTER)
+    assert seen(browser) == few
+    everything = browser.find_element(By.CSS_SELECTOR, ".unfold-all")
+    everything.send_keys(Keys.ENTER)
+    assert len(seen(browser)) == 12 and "Show all 9 columns" in everything.text
+    everything.send_keys(Keys.ENTER)
+    assert seen(browser) == few
+
+
+def test_the_method_stays_in_sight_while_columns_scroll(browser: webdriver.Chrome) -> None:
+    size(browser, 390)
+    table = browser.find_element(By.CSS_SELECTOR, ".scroll:has(table.board)")
+    names = table.find_elements(By.CSS_SELECTOR, "thead tr:first-child th:first-child, tbody th")[:3]
+    before = [name.rect["x"] for name in names]
+    browser.execute_script("arguments[0].scrollLeft = 200", table)
+    assert [name.rect["x"] for name in names] == before
+    browser.execute_script("arguments[0].scrollLeft = 0", table)
 
 
 def test_the_table_fits_a_desktop_window(browser: webdriver.Chrome) -> None:
