@@ -58,6 +58,9 @@ class Encoder(nn.Module):
         """Dense features [(N, C, h, w), ...], coarse last, where the architecture has them."""
         raise NotImplementedError(f"{type(self).__name__} has no dense features")
 
+    def export(self, out: Path) -> None:
+        """Write into the folder `out` what another library loads, where one knows this network. By default nothing."""
+
     def like(self, **changes: Any) -> "Encoder":
         """A fresh one of the same kind: split-brain halves, critics, patch networks."""
         arguments = {key: value for key, value in self.spec.items() if key != "class"}

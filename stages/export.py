@@ -76,6 +76,9 @@ def write(run: Run, out: Path, runs: Sequence[Run], rows: Sequence[Row]) -> None
     for name in ("encoder.safetensors", "encoder.json"):
         shutil.copyfile(folder / name, out / name)
     shutil.copyfile(example, out / "example.py")
+    if run.about.get("known"):
+        (out / "plain").mkdir()
+        store.load_encoder(folder).export(out / "plain")
     title, sentence = captions.method(run.modality, run.method)
     readme = page.render(
         "export.md",

@@ -123,11 +123,14 @@ def save_encoder(encoder: "Encoder", folder: Path, **about: Any) -> None:
     """encoder.safetensors and encoder.json (spec, versions, and what else is said about it) in a folder."""
     from safetensors.torch import save_file
 
+    from modalities.base import Encoder
+
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
     save_file(state, folder / "encoder.safetensors")
     parameters = sum(p.numel() for p in encoder.parameters())
-    about |= {"spec": encoder.spec, "dim": encoder.dim, "parameters": parameters}
+    known = type(encoder).export is not Encoder.export  # to another library: the export stage asks
+    about |= {"spec": encoder.spec, "dim": encoder.dim, "parameters": parameters, "known": known}
     about["versions"] = {name: version(name) for name in ("torch", "torchvision", "numpy")}
     write_json(folder / "encoder.json", about)
 

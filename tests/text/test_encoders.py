@@ -123,3 +123,8 @@ def test_plain_transformers_gives_the_same_vectors(
     torch.testing.assert_close(
         trunk.pooled(states, batch["input_ids"]), trunk(trunk.tokens(some)), atol=1e-5, rtol=0
     )
+
+
+def test_what_is_saved_says_whether_another_library_knows_it(trunk: Trunk, tmp_path: Path) -> None:
+    store.save_encoder(trunk, tmp_path / "a", modality="text", method="toy", seed=0)
+    assert store.read_json(tmp_path / "a" / "encoder.json")["known"] is True

@@ -149,6 +149,3 @@ class TextEncoder(Encoder):
     def words(self) -> dict[str, Tensor]:
         """Vectors of words, by their spelling, (D,) each, where the encoder is a table of them."""
         raise NotImplementedError(f"{type(self).__name__} has no word vectors")
-
-    def export(self, out: Any) -> None:
-        """Write into the folder `out` what plain `transformers` loads, where the network is one of its classes."""

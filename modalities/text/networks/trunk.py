@@ -61,12 +61,12 @@ class Trunk(TextEncoder):
         found: Tensor = self.net.get_input_embeddings().weight
         return found
 
-    def export(self, out: Any) -> None:
+    def export(self, out: Path) -> None:
         """config.json, model.safetensors and tokenizer files: `AutoModel` and `AutoTokenizer` load them.
 
         Means over the tokens that are not special of its last hidden state are this encoder's vectors, for `mean`.
         """
-        export(self, self.net, Path(out))
+        export(self, self.net, out)
 
 
 def export(encoder: TextEncoder, net: Any, out: Path) -> None:
