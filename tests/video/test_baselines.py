@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from modalities.video.baselines import correlation, flow, identity
+from tests.conftest import params
 from tests.video.scenes import alone, bars, beside, in_training, scene, sprites, texture
+
+
+def test_baselines_are_asked_about_as_much_as_encoders() -> None:
+    wanted, rows = params()["video"]["transfers"], params()["video"]["baselines"]
+    assert rows["identity"]["limit"] == rows["flow"]["limit"]
+    assert wanted["propagation"]["limit"] == wanted["keypoints"]["limit"] == rows["flow"]["limit"]
+    assert wanted["localisation"]["limit"] == rows["identity"]["patches"] == rows["correlation"]["patches"]
 
 
 def test_standing_still_scores_what_overlap_is_left() -> None:
@@ -18,7 +26,9 @@ def test_standing_still_scores_what_overlap_is_left() -> None:
 
 def test_standing_still_is_near_in_boxes_and_joints_by_what_they_moved() -> None:
     clip, masks = sprites()
-    joints = np.array([[[16.0, 8.0], [40.0, 32.0]]]) + np.array([4.0, 2.0]) * np.arange(7)[:, None, None]
+    joints = np.zeros((7, 2, 2))
+    for t in range(7):
+        joints[t] = [[16 + 4 * t, 8 + 2 * t], [40 + 4 * t, 32 + 2 * t]]
     found = identity.run(scene([clip], [masks], [joints]), seed=0, limit=9, patches=9)
     assert found["localisation.centre error"] == pytest.approx(np.hypot(12, 24) / 24)
     away = np.hypot(4, 2) * np.arange(1, 7) / (0.6 * np.hypot(24, 24))

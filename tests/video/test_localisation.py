@@ -25,11 +25,11 @@ class Flat(Encoder):
 
 def test_pixels_find_a_patch_that_moved(tmp_path: Path) -> None:
     corpus = alone(sprites())
-    found = run(Colours(), corpus, None, tmp_path, seed=0, limit=5)
+    found = run(Colours(), corpus, None, tmp_path, seed=0, side=16, limit=5)
     # The square moved by 12 and 24 pixels, a multiple of the grid's 3; texture is shrunk from 24 to 16 pixels.
     assert found["IoU@0.5"] == 1 and found["centre error"] < 0.1
     assert (tmp_path / "boxes.png").stat().st_size > 1000
-    nothing = run(Flat(), corpus, None, tmp_path, seed=0, limit=5)
+    nothing = run(Flat(), corpus, None, tmp_path, seed=0, side=16, limit=5)
     away = np.hypot(8 + 12, 16 + 24) / 24  # from the frame's corner
     assert nothing == {"IoU@0.5": 0, "centre error": pytest.approx(away)}
 
@@ -41,7 +41,8 @@ def test_boxes_are_those_of_the_objects_a_second_apart() -> None:
         (track,) = exact(corpus, 9)
         assert (track.frame0, track.frame1) == (0, 6)
         assert track.box0.tolist() == [8, 16, 24, 24] and track.box1.tolist() == [20, 40, 24, 24]
-    assert exact(scene([clip], [masks]), 0) == []
+    two = scene([clip, clip], [masks, masks])
+    assert [len(exact(two, limit)) for limit in (0, 1, 2, 9)] == [2, 1, 2, 2]
     masks[:, :30, :30] = 0
     masks[0, 0, 0] = 2  # an object of one pixel is too small to look for
     assert len(exact(scene([clip], [masks]), 9)) == 1
@@ -63,15 +64,15 @@ def test_without_masks_patches_are_mined(tmp_path: Path) -> None:
     tracks = mined(corpus, 3)
     assert tracks and all(track.frame1 - track.frame0 == 12 for track in tracks)
     assert tracks[0].box1[1] - tracks[0].box0[1] == pytest.approx(36, abs=3)
-    assert run(Colours(), corpus, None, tmp_path, seed=0, limit=3)["IoU@0.5"] == 1
-    assert run(Colours(), in_training(corpus), None, tmp_path, seed=0, limit=3) == {}
-    assert set(run(Colours(), beside(in_training(corpus), corpus), None, tmp_path, seed=0, limit=3)) == {
+    assert run(Colours(), corpus, None, tmp_path, seed=0, side=16, limit=3)["IoU@0.5"] == 1
+    assert run(Colours(), in_training(corpus), None, tmp_path, seed=0, side=16, limit=3) == {}
+    assert set(run(Colours(), beside(in_training(corpus), corpus), None, tmp_path, seed=0, side=16, limit=3)) == {
         "davis/IoU@0.5", "davis/centre error",
     }  # fmt: skip
 
 
 def test_the_encoder_stays_as_it_was(tmp_path: Path) -> None:
     encoder = tiny().train()
-    found = run(encoder, videos(16), None, tmp_path, seed=0, limit=4)
+    found = run(encoder, videos(16), None, tmp_path, seed=0, side=16, limit=4)
     assert 0 <= found["IoU@0.5"] <= 1 and encoder.training
     assert all(parameter.grad is None for parameter in encoder.parameters())

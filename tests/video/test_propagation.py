@@ -16,12 +16,13 @@ from tests.video.scenes import Colours, NoMaps, alone, bars, beside, in_training
 from tests.video.toys import tiny, videos
 
 SETTINGS: dict[str, Any] = {
-    "seed": 0, "context": 20, "top": 10, "radius": 12, "temperature": 0.05, "side": 64, "limit": 9,
+    "seed": 0, "context": 20, "top": 10, "radius": 12, "temperature": 0.05, "stretch": False, "side": 64, "limit": 9,
 }  # fmt: skip
 
 
-def test_an_encoder_that_tells_the_object_apart_scores_one(tmp_path: Path) -> None:
-    found = run(Colours(), alone(bars()), None, tmp_path, **SETTINGS)
+@pytest.mark.parametrize("stretch", [True, False])
+def test_an_encoder_that_tells_the_object_apart_scores_one(stretch: bool, tmp_path: Path) -> None:
+    found = run(Colours(), alone(bars()), None, tmp_path, **SETTINGS | {"stretch": stretch})
     assert found == {
         "J&F": 1, "J": 1, "F": 1, "J recall": 1, "F recall": 1, "J decay": 0, "F decay": 0,
     }  # fmt: skip
@@ -65,7 +66,7 @@ def carried(encoder: Any, clip: np.ndarray, masks: np.ndarray) -> np.ndarray:
     features = dense(encoder, clip, (64, 96))
     shown = torch.stack([torch.from_numpy(masks[0] == k).float() for k in range(masks[0].max() + 1)])
     settings = {key: SETTINGS[key] for key in ("context", "top", "radius", "temperature")}
-    return decided(propagate(features, spread(shown, *features.shape[2:]), **settings), (64, 96))
+    return decided(propagate(features, spread(shown, *features.shape[2:]), **settings), (64, 96), False)
 
 
 def test_further_sets_are_judged_whole_and_the_corpus_by_its_held_out_videos(tmp_path: Path) -> None:
@@ -85,7 +86,8 @@ def test_the_limit_counts_videos_by_id(tmp_path: Path) -> None:
     assert run(Colours(), corpus, None, tmp_path, **SETTINGS | {"limit": 1})["J"] == 1
     turned = corpus.take(np.array([1, 0]))
     assert run(Colours(), turned, None, tmp_path, **SETTINGS | {"limit": 1})["J"] == 1
-    assert run(Colours(), turned, None, tmp_path, **SETTINGS | {"limit": 2})["J"] < 1
+    for limit in (0, 2):  # 0: all
+        assert run(Colours(), turned, None, tmp_path, **SETTINGS | {"limit": limit})["J"] < 1
 
 
 def test_a_video_starts_where_its_first_object_does_and_unmarked_frames_do_not_count(tmp_path: Path) -> None:
@@ -139,5 +141,15 @@ def test_the_label_of_a_pixel_is_the_largest_of_its_surroundings() -> None:
     labels = torch.zeros(1, 2, 2, 2)
     labels[0, 0, :, 0], labels[0, 1, :, 1] = 0.9, 1.0
     expected = nn.functional.interpolate(labels, (4, 6), mode="bilinear")[0].argmax(0).numpy()
-    assert np.array_equal(decided(labels, (4, 6))[0], expected)
-    assert decided(labels, (4, 6))[0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    found = decided(labels, (4, 6), stretch=False)
+    assert np.array_equal(found[0], expected)
+    assert found[0, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_a_faded_object_is_seen_where_labels_are_stretched() -> None:
+    object_ = torch.tensor([[0.0, 0.1, 0.3, 0.1]])
+    labels = torch.stack([1 - object_, object_])[None]  # (1, 2, 1, 4)
+    assert not decided(labels, (1, 4), stretch=False).any()
+    assert decided(labels, (1, 4), stretch=True).tolist() == [[[0, 0, 1, 0]]]
+    gone = torch.stack([torch.ones(1, 4), torch.zeros(1, 4)])[None]  # no object anywhere: nothing to stretch
+    assert not decided(gone, (1, 4), stretch=True).any()

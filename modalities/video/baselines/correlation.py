@@ -7,5 +7,5 @@ from modalities.video.propagation.search import correlated
 
 
 def run(corpus: Videos, *, seed: int, patches: int) -> dict[str, float]:
-    """`patches`: those of the transfer `localisation`, so that both are asked the same."""
+    """`patches`, 0: all: those of the transfer `localisation`, so that both are asked the same."""
     return by_task("localisation", boxes(corpus, patches, correlated, None))

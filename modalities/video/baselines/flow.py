@@ -15,7 +15,7 @@ Points = NDArray[np.float64]
 
 
 def run(corpus: Videos, *, seed: int, limit: int) -> dict[str, float]:
-    """`limit` videos: those of the transfers `propagation` and `keypoints`, so that all are asked the same."""
+    """`limit` videos, 0: all: those of the transfers `propagation` and `keypoints`, so that all are asked the same."""
 
     def mask(frames: Pixels, first: Pixels) -> Pixels:
         return carry_labels(first, flows(frames, back=True))

@@ -38,7 +38,7 @@ def masks(source: str, frames: Pixels, predicted: Pixels, truth: Pixels) -> Row:
             )
             picture[mine] = 0.5 * picture[mine] + 0.5 * np.array(colour(int(k) - 1))
             picture[boundary(theirs[None])[0]] = WHITE
-        cells.append(sheet.Cell(picture, f"frame {t}"))
+        cells.append(sheet.Cell(picture, f"frame {t}" if t else "frame 0, given"))
     return Path(source).name, cells
 
 
@@ -52,7 +52,7 @@ def joints(source: str, frames: Pixels, predicted: Points, truth: Points, size: 
             for k in np.flatnonzero(np.isfinite(points[t].sum(1))).tolist():
                 x, y = np.round((points[t, k] + 0.5) * scale).astype(int).tolist()
                 cv2.circle(picture, (x, y), 3, colour(k) if thickness < 0 else WHITE, thickness)
-        cells.append(sheet.Cell(picture, f"frame {t}"))
+        cells.append(sheet.Cell(picture, f"frame {t}" if t else "frame 0, given"))
     return Path(source).name, cells
 
 

@@ -34,7 +34,7 @@ class Track(NamedTuple):
 
 
 def boxes(corpus: Videos, limit: int, locate: Locate, out: Path | None) -> dict[str, Numbers]:
-    """How well the first `limit` tracks of each set of videos are found, "" for the corpus itself.
+    """How well the first `limit` tracks, 0: all, of each set of videos are found, "" for the corpus itself.
 
     "IoU@0.5": the share of boxes found with at least that overlap. "centre error": the mean distance of centres, in
     sides of the box.
@@ -62,9 +62,11 @@ def boxes(corpus: Videos, limit: int, locate: Locate, out: Path | None) -> dict[
 def exact(videos: Videos, limit: int) -> list[Track]:
     """An object a track: its box in the first marked frame, and in the marked one that is nearest to a second later."""
     found: list[Track] = []
-    for video, at in marked(videos, "masks", len(videos), least=2):
+    for video, at in marked(videos, "masks", 0, least=2):
         frame0 = int(at[0])
         frame1 = int(at[np.abs(at - frame0 - RULE.seconds * videos.fps[video]).argmin()])
+        if limit and len(found) >= limit:
+            break
         start, end = videos.masks(video, frame0), videos.masks(video, frame1)
         if start is None or end is None or frame1 == frame0:
             continue
@@ -73,7 +75,7 @@ def exact(videos: Videos, limit: int) -> list[Track]:
                 box0, box1 = (around(mask == k, videos.sizes[video]) for mask in (start, end))
                 if box0[2:].min() >= LEAST * videos.sizes[video].min():
                     found.append(Track(video, frame0, box0, frame1, box1))
-    return found[:limit]
+    return found[: limit or None]
 
 
 def around(mask: NDArray[np.bool_], size: NDArray[np.int64]) -> Box:
@@ -87,9 +89,10 @@ def mined(videos: Videos, limit: int) -> list[Track]:
     """Patches that move on their own, from the first videos by id."""
     found: list[Track] = []
     for video in sorted(range(len(videos)), key=videos.ids.__getitem__):
-        if len(found) < limit:
-            shots = [(int(start), int(stop)) for start, stop in videos.shots[video]]
-            for each in mine(videos.clip(video), float(videos.fps[video]), shots, RULE):
-                box0, box1 = (box.astype(np.float64) for box in (each.box0, each.box1))
-                found.append(Track(video, each.frame0, box0, each.frame1, box1))
-    return found[:limit]
+        if limit and len(found) >= limit:
+            break
+        shots = [(int(start), int(stop)) for start, stop in videos.shots[video]]
+        for each in mine(videos.clip(video), float(videos.fps[video]), shots, RULE):
+            box0, box1 = (box.astype(np.float64) for box in (each.box0, each.box1))
+            found.append(Track(video, each.frame0, box0, each.frame1, box1))
+    return found[: limit or None]

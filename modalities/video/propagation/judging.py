@@ -90,9 +90,9 @@ def sets(corpus: Videos) -> Iterator[tuple[str, Videos]]:
 def marked(
     videos: Videos, kind: Literal["masks", "joints"], limit: int, least: int
 ) -> Iterator[tuple[int, Index]]:
-    """(video, its marked frames) of the first `limit` videos by id, from the first frame on that shows anything.
+    """(video, its marked frames) of the first `limit` videos by id, 0: all.
 
-    Videos with fewer than `least` such frames are passed over.
+    Frames count from the first on that shows anything. Videos with fewer than `least` such frames are passed over.
     """
     if videos.marks is None:
         return
@@ -103,9 +103,11 @@ def marked(
     for video in sorted(range(len(videos)), key=videos.ids.__getitem__):
         at = np.array(sorted(frames.get(videos.ids[video], [])), np.int64)
         shows = next((k for k, t in enumerate(at) if _shows(videos, kind, video, int(t))), len(at))
-        if given < limit and len(at) - shows >= least:
-            given += 1
+        if len(at) - shows >= least:
             yield video, at[shows:]
+            given += 1
+            if given == limit:
+                return
 
 
 def _shows(videos: Videos, kind: str, video: int, frame: int) -> bool:

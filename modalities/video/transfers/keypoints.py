@@ -34,7 +34,7 @@ def run(
     peaks: int,
     limit: int,
 ) -> dict[str, float]:
-    """PCK of at most `limit` held-out videos with joints, and of as many of each further set: `jhmdb/PCK@0.1`.
+    """PCK of at most `limit` held-out videos, 0: all, with joints, and of as many of each further set: `jhmdb/PCK@0.1`.
 
     side: of the square that frames are resized to, in pixels; a cell of features is 8 of them. sigma: of a joint's
     first map, in cells; 0: a single cell. peaks: cells whose mean a joint is. Empty where the encoder has no dense

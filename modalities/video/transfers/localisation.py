@@ -20,17 +20,20 @@ from modalities.video.propagation.held_out import boxes
 from modalities.video.propagation.search import nearest
 
 
-def run(encoder: Encoder, corpus: Videos, fit: Any, out: Path, *, seed: int, limit: int) -> dict[str, float]:
+def run(
+    encoder: Encoder, corpus: Videos, fit: Any, out: Path, *, seed: int, side: int, limit: int
+) -> dict[str, float]:
     """Of at most `limit` patches of held-out videos, and of as many of each further set: `davis/IoU@0.5`.
 
-    Empty where no patch moves. Nothing here is trained or left to chance: `fit` and `seed` are not used.
+    side: that windows are resized to, in pixels; 0: the encoder's own, which networks by name insist on. Empty where
+    no patch moves. Nothing here is trained or left to chance: `fit` and `seed` are not used.
     """
     where, training = device(), encoder.training
     encoder.to(where).eval()
 
     def embed(patches: Tensor) -> Tensor:
-        side = int(encoder.side)  # type: ignore[arg-type]
-        shown = F.interpolate(patches.to(where), (side, side), mode="bilinear", antialias=True)
+        size = side or int(encoder.side)  # type: ignore[arg-type]
+        shown = F.interpolate(patches.to(where), (size, size), mode="bilinear", antialias=True)
         vectors: Tensor = encoder(shown.clamp(0, 1))
         return vectors.float()
 

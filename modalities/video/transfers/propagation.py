@@ -33,14 +33,15 @@ def run(
     top: int,
     radius: float,
     temperature: float,
+    stretch: bool,
     side: int,
     limit: int,
 ) -> dict[str, float]:
-    """J and F of at most `limit` held-out videos with masks, and of as many of each further set: `davis/J&F`.
+    """J and F of at most `limit` held-out videos, 0: all, with masks, and of as many of each further set: `davis/J&F`.
 
-    side: short side that frames are resized to, in pixels; a cell of features is 8 of them. Empty where the encoder
-    has no dense features or no video has masks. Nothing here is trained or left to chance: `fit` and `seed` are not
-    used.
+    side: short side that frames are resized to, in pixels; a cell of features is 8 of them. stretch: see `decided`.
+    Empty where the encoder has no dense features or no video has masks. Nothing here is trained or left to chance:
+    `fit` and `seed` are not used.
     """
     if not has_maps(encoder):
         return {}
@@ -57,15 +58,23 @@ def run(
             radius=radius,
             temperature=temperature,
         )
-        return objects[decided(labels, first.shape)].astype(np.uint8)
+        return objects[decided(labels, first.shape, stretch)].astype(np.uint8)
 
     return judging.by_set(judging.masks(corpus, limit, carry, out))
 
 
-def decided(labels: Tensor, size: tuple[int, ...]) -> NDArray[np.int64]:
-    """(T, *size): the label of each pixel that is largest in (T, K, h, w), enlarged; one frame at a time."""
-    found = [
-        F.interpolate(each[None], size=size, mode="bilinear", align_corners=False)[0].argmax(0)
-        for each in labels
-    ]
+def decided(labels: Tensor, size: tuple[int, ...], stretch: bool) -> NDArray[np.int64]:
+    """(T, *size): the label of each pixel that is largest in (T, K, h, w), enlarged; one frame at a time.
+
+    stretch: bring each label's least and largest value in a frame to 0 and 1 before, as the code of Wang et al. 2019
+    (arXiv:1903.07593) and Caron et al. 2021 (arXiv:2104.14294) does. Labels fade into the ground as they are
+    averaged, and an object of few cells would be lost within some frames.
+    """
+    found = []
+    for each in labels:
+        large = F.interpolate(each[None], size=size, mode="bilinear", align_corners=False)[0]  # (K, *size)
+        if stretch:
+            large = large - large.amin((1, 2), keepdim=True)
+            large = large / large.amax((1, 2), keepdim=True).clamp(min=torch.finfo(large.dtype).tiny)
+        found.append(large.argmax(0))
     return torch.stack(found).cpu().numpy()
