@@ -105,9 +105,8 @@ class Frames(Encoder):
             return found
         count, length = x.shape[0], x.shape[2]
         frames = x.transpose(1, 2).flatten(0, 1).contiguous()
-        parts = frames.split(
-            len(frames) if self.training else MOST
-        )  # batch norm sees a whole batch in training
+        most = len(frames) if self.training else MOST  # batch norm sees a whole batch in training
+        parts = torch.split(frames, most)
         vectors: Tensor = torch.cat([self.encoder(part) for part in parts])
         return vectors.view(count, length, -1).mean(1)
 

@@ -122,7 +122,7 @@ class Shapes:
             coded = self.header.height, self.header.width
             self.turned = coded[0] != coded[1] and (width, height) == coded
             aspect = 1 / self.header.aspect if self.turned else self.header.aspect
-            self.original = height, max(1, round(width * aspect))
+            self.original = round(height * max(1, 1 / aspect)), round(width * max(1, aspect))
             if min(self.original) < LEAST_SIDE:
                 size = f"{self.original[1]}x{self.original[0]}"
                 raise Refused(Reason.TOO_SMALL, f"{size}: the shorter side is under {LEAST_SIDE} pixels")

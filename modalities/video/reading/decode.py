@@ -153,9 +153,9 @@ def _said(error: Exception) -> str:
 
 
 def decord(path: Path, wanted: Container[int]) -> Iterator[Frame]:
-    """Its CPU reader turns frames as the display matrix says. Raises ValueError where it does not know their times.
+    """Its CPU reader turns frames as the display matrix says. Raises ValueError for what it is known to read wrongly.
 
-    Where times repeat it drops frames at the start and repeats the last one instead, without a word.
+    Where times repeat it drops frames at the start and repeats the last one instead.
     """
     import decord as library
 
@@ -165,6 +165,8 @@ def decord(path: Path, wanted: Container[int]) -> Iterator[Frame]:
         raise ValueError("times repeat")
     for number in range(len(reader)):
         frame = reader.next()
+        if frame.shape[2] != 3:  # it takes padding of lines for a channel, at widths of 48 and 72 pixels
+            raise ValueError(f"{frame.shape[2]} channels")
         if number in wanted:
             yield number, frame.asnumpy()
 
@@ -172,11 +174,14 @@ def decord(path: Path, wanted: Container[int]) -> Iterator[Frame]:
 def pyav(path: Path, wanted: Container[int]) -> Iterator[Frame]:
     """It reports the display matrix and leaves the turning to us."""
     import av
+    from av.video.reformatter import VideoReformatter
 
+    colours = VideoReformatter()  # one for all frames: each frame's own makes its tables anew
     with av.open(str(path)) as opened:
         for number, frame in enumerate(opened.decode(opened.streams.video[0])):
             if number in wanted:
-                yield number, np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+                made = colours.reformat(frame, format="rgb24")
+                yield number, np.rot90(made.to_ndarray(), round(frame.rotation / 90))
 
 
 def animation(path: Path, wanted: Container[int]) -> Iterator[Frame]:

@@ -63,10 +63,9 @@ def run(
     for name, train, test in labelled(corpus):
         covered(train.labels, test.labels, train.classes)
         for fraction in fractions:
-            few = train.take(subset(train.labels, train.ids, fraction, seed=seed, draw=0))
-            tuned = FineTune(
-                copy.deepcopy(encoder), few, Path(), batch=batch, head_lr=head_lr, frozen=fraction < FEW
-            )  # type: ignore[arg-type]
+            few: Any = train.take(subset(train.labels, train.ids, fraction, seed=seed, draw=0))
+            trunk: Any = copy.deepcopy(encoder)
+            tuned = FineTune(trunk, few, Path(), batch=batch, head_lr=head_lr, frozen=fraction < FEW)
             fit(tuned, label=f"fine_tune {name} {percent(fraction)}".replace("  ", " "), **settings)
             metric = f"{name}/accuracy@{percent(fraction)}".removeprefix("/")
             found[metric] = tuned.accuracy(test)  # type: ignore[arg-type]
