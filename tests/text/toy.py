@@ -88,7 +88,10 @@ def tiny_trunk(**changes: Any) -> Trunk:
 
 
 def make(method: str, corpus: Texts, built: Path, **changes: Any) -> Pretext:
-    """A text pretext with the blocks of params.yaml and of its own test (`TOY`), built in a folder, on a tiny trunk."""
+    """A text pretext with the blocks of params.yaml and of its own test, built in a folder, on a tiny trunk.
+
+    That test's `TOY` may have "build", "model" and, for the trunk, "trunk".
+    """
     job, toy = cli.job(params(), "text", method), toy_keys(method, "text")
     kind = modalities.pretext("text", method)
     built.mkdir(parents=True, exist_ok=True)
@@ -98,5 +101,5 @@ def make(method: str, corpus: Texts, built: Path, **changes: Any) -> Pretext:
     if "length" in block and "length" not in toy.get("build", {}):
         block["length"] = 24
     kind.build(corpus, built, seed=0, **block)
-    trunk = tiny_trunk(**changes)
+    trunk = tiny_trunk(**(toy.get("trunk", {}) | changes))
     return kind(trunk, corpus, built, **(job.params["model"] | toy.get("model", {})))

@@ -46,8 +46,6 @@ class Pairs:
         if negative not in LABELS:
             raise ValueError(f"model.negative is {negative}; use {', '.join(LABELS)}")
         rows = np.asarray(packed.examples, np.int64)
-        if not len(rows):
-            raise ValueError("no document has two sentences that fit one row; raise build.length")
         self.packed = packed
         self.negative: Negative = negative
         ends = packed.offsets
