@@ -1,0 +1,180 @@
+"""Video input against decord on the same clips: `python -m benchmarks.video_input FOLDER_OR_ZIP [SHORT_SIDE]`.
+
+Three rows, in one process each, in turns, the first round dropped:
+- tuples: random tuples of three frames of random videos. decord's readers are kept open, `get_batch` of three numbers;
+  ours is one gather from the memory-mapped store for a whole batch of tuples.
+- clips: 16 neighbouring frames, alike.
+- ingest: files to a corpus, whole (two processes started, listing, hashing, sampling in time, resizing, shots, hashes,
+  writing), against decoding alone, every frame by the same reader, in two processes that run already.
+
+decord gives full-size frames and ours the stored ones, which is the point of a store; `same size` has decord resize
+while it decodes. Rates are per second, medians of the rounds with the smallest and the largest. One JSON line a row.
+Files whose timestamps decord misreads (see modalities/video/reading/decode.py) are read by PyAV on both sides of the
+ingest row, and left out of the other two.
+"""
+
+import contextlib
+import io
+import json
+import multiprocessing
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modalities.video.corpus import Videos, corpus
+from modalities.video.reading.decode import read
+
+ROUNDS = 5
+PEER, OURS = 200, 20_000  # samples a round
+BATCH = 128
+SETTINGS: dict[str, Any] = {
+    "fps": 240, "labels": "none", "block": 0, "test": 0.25, "min_seconds": 0.0, "max_seconds": 600,
+    "shot_threshold": 0.5, "max_rejected": 1.0, "limit": 0, "moving": {}, "tasks": {},
+}  # fmt: skip
+
+
+def measured(work: dict[str, tuple[Callable[[], None], int]]) -> dict[str, dict[str, float]]:
+    """Rates of each, in turns."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(ROUNDS + 1):
+        for name, (run, _) in work.items():
+            start = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - start)
+    found = {}
+    for name, (_, count) in work.items():
+        rates = [count / taken for taken in seconds[name][1:]]
+        found[name] = {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
+    return found
+
+
+def tell(row: str, rates: dict[str, dict[str, float]], **more: Any) -> None:
+    ratios = {
+        name: round(rates["ours"]["median"] / rate["median"], 2)
+        for name, rate in rates.items()
+        if name != "ours"
+    }
+    shown = {name: {key: round(value, 1) for key, value in rate.items()} for name, rate in rates.items()}
+    print(json.dumps({"row": row, **more, "per_second": shown, "ratio": ratios}), flush=True)
+
+
+def readable(files: list[Path]) -> list[Path]:
+    """Those of which decord knows all times."""
+    import decord
+
+    found = []
+    for file in files:
+        reader = decord.VideoReader(str(file), num_threads=1)
+        times = np.asarray(reader.get_frame_timestamp(range(len(reader))))[:, 0]
+        if np.isfinite(times).all() and (np.diff(times) > 0).all():
+            found.append(file)
+    return found
+
+
+def access(row: str, files: list[Path], videos: Videos, take: int, step: int) -> None:
+    """`take` frames of a random video: `step` apart, or anywhere in it where that is 0."""
+    import decord
+
+    rng = np.random.default_rng(0)
+    size = videos.sizes[0]
+    readers = {
+        "decord": [decord.VideoReader(str(file), num_threads=1) for file in files],
+        "decord, same size": [
+            decord.VideoReader(str(file), num_threads=1, width=int(size[1]), height=int(size[0]))
+            for file in files
+        ],
+    }
+    long = np.flatnonzero(videos.counts >= max(take, 1))
+
+    def numbers(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        if step:
+            first = (rng.random(len(lengths)) * (lengths - (take - 1) * step)).astype(np.int64)
+            return first[:, None] + step * np.arange(take)
+        places: NDArray[np.int64] = (rng.random((len(lengths), take)) * lengths[:, None]).astype(np.int64)
+        return np.sort(places, 1)
+
+    def peer(opened: list[Any]) -> Callable[[], None]:
+        fit = [k for k, reader in enumerate(opened) if len(reader) >= take]
+
+        def run() -> None:
+            which = rng.choice(fit, PEER)
+            asked = numbers(np.array([len(opened[k]) for k in which]))
+            for k, frames in zip(which, asked, strict=True):
+                opened[k].get_batch(frames.tolist()).asnumpy()
+
+        return run
+
+    def ours() -> None:
+        for _ in range(OURS // BATCH):
+            which = rng.choice(long, BATCH)
+            asked = numbers(videos.counts[which])
+            for shape in np.unique(videos.sizes[which], axis=0):
+                rows = (videos.sizes[which] == shape).all(1)
+                videos.frames(which[rows].repeat(take), asked[rows].reshape(-1))
+
+    work = {"ours": (ours, OURS // BATCH * BATCH)} | {
+        name: (peer(opened), PEER) for name, opened in readers.items()
+    }
+    tell(row, measured(work), videos=len(files), frames=take, side=int(size.min()))
+
+
+def _decode(path: str) -> int:
+    return sum(1 for _ in read(Path(path), range(10**9)))
+
+
+def ingest_row(files: list[Path], root: Path, scratch: Path, side: int) -> None:
+    from modalities.common import parallel
+    from modalities.video.ingest import ingest
+
+    parallel.processes = lambda: 2
+    frames = 0
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+
+        def alone() -> None:
+            nonlocal frames
+            frames = sum(pool.map(_decode, [str(file) for file in files], chunksize=2))
+
+        def whole() -> None:
+            shutil.rmtree(scratch / "out", ignore_errors=True)
+            with contextlib.redirect_stdout(io.StringIO()):
+                ingest(str(root), scratch / "out", short_side=side, **(SETTINGS | {"fps": 12}))
+
+        rates = measured({"ours": (whole, len(files)), "decoding alone": (alone, len(files))})
+    tell("ingest", rates, videos=len(files), frames=frames, side=side, unit="files")
+
+
+def main(source: Path, side: int) -> None:
+    from modalities.video.ingest import ingest
+
+    with tempfile.TemporaryDirectory() as folder:
+        scratch, root = Path(folder), source
+        if source.suffix == ".zip":
+            root = scratch / "files"
+            zipfile.ZipFile(source).extractall(root)
+        files = sorted(
+            path for path in root.rglob("*") if path.suffix.lower() in (".mp4", ".avi", ".mkv", ".webm")
+        )
+        ingest_row(files, root, scratch, side)
+        sound = scratch / "sound"
+        sound.mkdir()
+        for k, file in enumerate(readable(files)):
+            shutil.copy(file, sound / f"{k:05d}{file.suffix}")
+        with contextlib.redirect_stdout(io.StringIO()):
+            ingest(str(sound), scratch / "store", short_side=side, **SETTINGS)
+        videos = corpus(scratch / "store")
+        kept = [sound / name for name in videos.sources]
+        access("tuples", kept, videos, 3, 0)
+        access("clips", kept, videos, 16, 1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 96)
