@@ -20,6 +20,7 @@ ROOT = Path(modalities.__file__).parent.parent
 INERT = (
     "stages/cli.py",
     "stages/store.py",
+    "stages/clock.py",
     "stages/code.py",
     "modalities/__init__.py",
     "modalities/common/progress.py",

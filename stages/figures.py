@@ -12,6 +12,7 @@ from typing import Any
 import plotly.graph_objects as go
 import plotly.io
 
+from stages.cost import Line
 from stages.leaderboard import BASELINES, Board, fraction
 from stages.results import Measure, Run
 
@@ -81,6 +82,34 @@ def _labels(board: Board, look: dict[str, Style], columns: Sequence[Measure], nu
     of = columns[0].task.partition(" (")[2].rstrip(")")
     title = f"Label efficiency{f' on {of}' if of else ''}: few labels, frozen encoder"
     return _html(figure, title, f"{board.modality}-labels-{number}")
+
+
+def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[str, str]:
+    """The headline against what it took: plots of "seconds", of "rate" and, where they differ, of "parameters".
+
+    The first two are empty: the page puts in times, which are not the report's to keep (stages/cost.py).
+    """
+    drawn = [line for line in lines if line.row and line.method in look]
+    kinds = {
+        "seconds": ("Quality against time", "seconds of pretraining, of one seed"),
+        "rate": ("Quality against speed", "samples a second in pretraining"),
+    }
+    if len({line.parameters for line in drawn}) > 1:
+        kinds["parameters"] = ("Quality against size", "parameters of the encoder")
+    found = {}
+    for kind, (title, unit) in kinds.items() if drawn else ():
+        figure = go.Figure()
+        for line in sorted(drawn, key=lambda line: list(look).index(line.method)):
+            figure.add_scatter(
+                x=[line.parameters if kind == "parameters" else None], y=[line.row and line.row.mean],
+                error_y={"array": [(line.row and line.row.std) or 0], "thickness": 1.2, "width": 4},
+                meta=line.encoders, **_trace(line.method, look, "markers"),
+            )  # fmt: skip
+        figure.update_traces(marker={"size": 11})
+        figure.update_xaxes(title=f"{unit} (logarithmic)", type="log")
+        figure.update_yaxes(title=f"{board.headline.task} {board.headline.metric} (0 to 1)")
+        found[kind] = _html(figure, title, f"{board.modality}-{kind}", hover="closest")
+    return found
 
 
 def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
@@ -162,7 +191,7 @@ def _trace(method: str, look: dict[str, Style], mode: str) -> dict[str, Any]:
     )
 
 
-def _html(figure: Any, title: str, name: str) -> str:
+def _html(figure: Any, title: str, name: str, hover: str = "x unified") -> str:
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS)
     figure.update_layout(
@@ -171,7 +200,7 @@ def _html(figure: Any, title: str, name: str) -> str:
         font={"family": "system-ui, sans-serif", "size": 12, "color": "#1d2733"},
         margin={"l": 56, "r": 12, "t": 44, "b": 40},
         legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-        hovermode="x unified",
+        hovermode=hover,
         dragmode=False,  # a finger on a phone scrolls the page, not the plot
     )  # fmt: skip
     html: str = plotly.io.to_html(

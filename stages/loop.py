@@ -5,7 +5,6 @@ torch is seeded from (seed, k). So a checkpoint is the state of the pretext and 
 a run that is killed anywhere and started again ends in the same bits.
 """
 
-import json
 import math
 import os
 import shutil
@@ -27,6 +26,7 @@ from modalities.common.embedding import embedded
 from modalities.common.health import effective_rank, spread
 from modalities.common.progress import track
 from stages.checkpoint import Row, Run, keep, resume
+from stages.clock import clock
 from stages.optimizers import Name, make
 from stages.reading import batches
 
@@ -103,7 +103,8 @@ def fit(
         return run.rows
 
     saved = time.monotonic()
-    with track(steps * batch, "samples", label, run.step * batch) as shown, clock(label) as tick:
+    begun = run.step * batch
+    with track(steps * batch, "samples", label, begun) as shown, clock(label, scratch.name, begun) as tick:
         for epoch in range(run.step // per_epoch, math.ceil(steps / per_epoch)):
             if run.step == epoch * per_epoch:
                 training.begin_epoch(epoch)
@@ -115,7 +116,8 @@ def fit(
                 if time.monotonic() - saved > CHECKPOINT_SECONDS and run.step < stop:
                     keep(scratch, pretext, made, run)
                     saved = time.monotonic()
-            tick(training.end_epoch(epoch + 1, stop * batch))
+            training.end_epoch(epoch + 1, stop * batch)
+            tick(epoch + 1, stop * batch)
     shutil.rmtree(scratch, ignore_errors=True)
     return run.rows
 
@@ -269,22 +271,3 @@ def watch(run: Run, label: str, lr: float) -> str:
             f"{label}: the loss is {loss} at step {run.step}; lower train.lr ({lr}) or set train.clip"
         )
     return f"loss {loss:.4f}"
-
-
-@contextmanager
-def clock(label: str) -> Iterator[Any]:
-    """Times each epoch into logs/: durations are for people and belong in no output."""
-    file = Path("logs") / f"{label.replace(' ', '-')}.jsonl"
-    began = time.monotonic()
-
-    def tick(row: Row) -> None:
-        nonlocal began
-        now = time.monotonic()
-        line = {"at": time.strftime("%Y-%m-%dT%H:%M:%S"), "epoch": row["epoch"], "samples": row["samples"]}
-        if not distributed.rank():
-            file.parent.mkdir(exist_ok=True)
-            with file.open("a") as stream:
-                stream.write(json.dumps(line | {"seconds": round(now - began, 3)}) + "\n")
-        began = now
-
-    yield tick

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from stages import figures, showing, store, tables
+from stages import cost, figures, showing, store, tables
 from stages.leaderboard import RULE, Board, Row, board
 from stages.results import Run
 from stages.showing import Shown
@@ -46,6 +46,8 @@ class Section:
     corpus: dict[str, Any]  # meta.json, with `title`, `about`, `reasons` and the first lines of rejected.csv
     encoder: dict[str, Any]  # architecture and size that all methods share
     labels: list[Markup]
+    costs: list[cost.Line]
+    cost: dict[str, Markup]  # plots by what they are drawn against
     losses: list[Markup]
     health: list[Markup]
     previews: list[Shown]
@@ -61,7 +63,7 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
     mine = [run for run in runs if run.modality == modality]
     methods = list(dict.fromkeys(run.method for run in mine if not run.baseline))
     found, look, data = board(modality, mine, rows), figures.styles(methods), corpus(modality)
-    about = next((run.about for run in mine if run.about), {})
+    about, costs = next((run.about for run in mine if run.about), {}), cost.table(found, mine)
     return Section(
         modality=modality,
         board=found,
@@ -75,6 +77,8 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         corpus=data,
         encoder=about.get("params", {}).get("encoder", {}) | {k: about[k] for k in ("dim",) if k in about},
         labels=[Markup(html) for html in figures.label_efficiency(found, look)],
+        costs=costs,
+        cost={kind: Markup(html) for kind, html in figures.cost(found, costs, look).items()},
         losses=[Markup(html) for html in figures.losses(mine, look)],
         health=[Markup(html) for html in figures.health(mine, look)],
         previews=[showing.preview(modality, method) for method in methods],

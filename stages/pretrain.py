@@ -9,7 +9,7 @@ import torch
 
 import modalities
 from modalities.base import Pretext
-from stages import checkpoint, cli, code, loop, store
+from stages import checkpoint, cli, clock, code, loop, store
 
 
 def pretrain(job: cli.Job) -> dict[str, float] | None:
@@ -26,6 +26,7 @@ def pretrain(job: cli.Job) -> dict[str, float] | None:
     unfinished = checkpoint.scratch(job.modality, job.method, job.seed, about, data, store.digest(built))
     label = f"{job.modality} {job.method} {job.seed}"
     with loop.ranks(job.params["train"]["device"]) as rank:
+        machine = clock.machine(loop.place(job.params["train"]["device"]))
         rows: list[dict[str, float]] = job.call(
             loop.fit, "train", pretext, seed=job.seed, scratch=unfinished, label=label
         )
@@ -36,6 +37,8 @@ def pretrain(job: cli.Job) -> dict[str, float] | None:
         names = {"modality": job.modality, "method": job.method, "seed": job.seed}
         store.save_encoder(pretext.encoder, out, **names, params=about, corpus=data, code=runs)
         write_history(rows, out / "history.csv")
+    made = store.digest(job.path(store.model_path) / "encoder.safetensors")
+    clock.made(store.log_path(*label.split()), unfinished.name, made, machine)
     chance = {f"{name}.chance": value for name, value in pretext.chance().items() if name in rows[-1]}
     return rows[-1] | chance
 

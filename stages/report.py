@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages import cli, leaderboard, page, results, store, tables
+from stages import cli, cost, leaderboard, page, results, store, tables
 
 REPORT = store.ARTIFACTS / "report"
 
@@ -29,6 +29,7 @@ def report(params: cli.Params) -> None:
                     out / "metrics" / section.modality / f"{line.method}.json", summary(section.board, line)
                 )
         (out / "leaderboard.md").write_text(page.render("leaderboard.md", sections=sections))
+        (out / "times.js").write_text(cost.script(runs))
         html = page.render("page.html", sections=sections, plotly=Markup(get_plotlyjs()))
         (out / "index.html").write_text(html)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ARTIFACTS = Path("artifacts")
 SCRATCH = Path(".scratch")
+LOGS = Path("logs")
 
 
 def source_path(modality: str) -> Path:
@@ -59,6 +60,11 @@ def shown_path(modality: str, method: str, seed: int) -> Path:
 
 def baselines_path(modality: str) -> Path:
     return ARTIFACTS / "metrics" / modality / "baselines.json"
+
+
+def log_path(*words: str) -> Path:
+    """Where a run's times go: ("image", "rotation", "17"). No output of any stage."""
+    return LOGS / f"{'-'.join(words)}.jsonl"
 
 
 @contextmanager

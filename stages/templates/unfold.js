@@ -1,5 +1,5 @@
 // Shows or hides what a task measures beside its first metric: a task at a time, or all of a table's.
-for (const table of document.querySelectorAll("table.board")) {
+for (const table of document.querySelectorAll("table.leaders")) {
   const buttons = [...table.querySelectorAll("button.unfold")];
   const unfold = (button, open) => {
     const head = button.closest("th");
@@ -10,7 +10,7 @@ for (const table of document.querySelectorAll("table.board")) {
   };
   const isOpen = (button) => button.getAttribute("aria-expanded") === "true";
   buttons.forEach((button) => button.addEventListener("click", () => unfold(button, !isOpen(button))));
-  const all = document.getElementById(table.getAttribute("aria-describedby"))?.querySelector(".unfold-all");
+  const all = document.getElementById(table.getAttribute("aria-describedby")).querySelector(".unfold-all");
   all?.addEventListener("click", () => {
     const open = !isOpen(all);
     all.setAttribute("aria-expanded", open);

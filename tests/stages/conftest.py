@@ -139,6 +139,17 @@ def _write_history(path: Path, start: float, end: float, samples: int, rng: np.r
             writer.writerow([*at, loss if samples else "", *health])
 
 
+def write_log(method: str, seed: int, speed: float) -> None:
+    """What the clock leaves of a run of two epochs, which made the encoder that lies there now."""
+    encoder = store.digest(store.model_path("image", method, seed) / "encoder.safetensors")
+    ends = ((0, 15_000), (15_000, 30_000))
+    log = [{"run": "a", "epoch": 1, "from": a, "samples": b, "seconds": (b - a) / speed} for a, b in ends]
+    path = store.log_path("image", method, str(seed))
+    path.parent.mkdir(exist_ok=True)
+    end = {"run": "a", "encoder": encoder, "machine": "CPU, 2 threads"}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in [*log, end]))
+
+
 def write_preview(method: str) -> None:
     path = store.built_path("image", method) / "preview.png"
     path.parent.mkdir(parents=True)
@@ -163,6 +174,8 @@ def write_tree() -> dict[str, Any]:
     for method, *_ in METHODS:
         for seed in SEEDS:
             write_run(method, seed, params)
+            if method in ("rotation", "simclr"):
+                write_log(method, seed, {"rotation": 1000.0, "simclr": 500.0}[method] + seed)
         if method not in ("byol", "supervised"):
             write_preview(method)
     write_shown("rotation")

@@ -39,7 +39,8 @@ def test_twice_the_same_bytes(tree: dict[str, Any]) -> None:
     metrics = {f"metrics/image/{name}.json" for name in (*(name for name, *_ in METHODS), "pixels")}
     assert (
         set(first)
-        == {"leaderboard.csv", "leaderboard.md", "index.html", "curves.csv", "labels.csv"} | metrics
+        == {"leaderboard.csv", "leaderboard.md", "index.html", "times.js", "curves.csv", "labels.csv"}
+        | metrics
     )
 
 
@@ -95,7 +96,7 @@ def test_the_page_names_what_each_row_is_made_of(tree: dict[str, Any]) -> None:
         "modalities/image/dvc.yaml:probe-image@rotation-17", "And 11 more in", "OpenMoji 17 &lt;color&gt;",
     ):  # fmt: skip
         assert part in html, part
-    assert html.count("Plotly.newPlot(") == 8 + html.split("</script>")[0].count("Plotly.newPlot(")
+    assert html.count("Plotly.newPlot(") == 10 + html.split("</script>")[0].count("Plotly.newPlot(")
     assert "<color>" not in html
 
 
