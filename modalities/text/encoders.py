@@ -18,11 +18,25 @@ the head: `self.encoder.net` is the body, and the loss is computed from its stat
 from dataclasses import asdict
 
 from modalities.text.networks.decoder import Decoder
+from modalities.text.networks.sentence_gru import SentenceGRU
 from modalities.text.networks.sequence import EncoderDecoder
 from modalities.text.networks.text_encoder import Pool, Size, TextEncoder
 from modalities.text.networks.trunk import Trunk
+from modalities.text.networks.two_way_lstm import TwoWayLSTM
+from modalities.text.networks.word_table import WordTable
 
-__all__ = ["Decoder", "EncoderDecoder", "Pool", "Size", "TextEncoder", "Trunk", "encoder"]
+__all__ = [
+    "Decoder",
+    "EncoderDecoder",
+    "Pool",
+    "SentenceGRU",
+    "Size",
+    "TextEncoder",
+    "Trunk",
+    "TwoWayLSTM",
+    "WordTable",
+    "encoder",
+]
 
 
 def encoder(
