@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 
 
-
-
 def reverse(x: Tensor, length: Tensor) -> Tensor:
     """(N, L, ...) -> the same with the first `length` places of each row turned round; pads stay where they are."""
     place = torch.arange(x.shape[1], device=x.device)
