@@ -16,25 +16,37 @@ Points = NDArray[np.float32]  # (n, 2)
 Flags = NDArray[np.bool_]
 
 MOST = 400  # interest points of a frame
+QUALITY, SPACE = 0.01, 4  # of corners: the weakest, as a share of the strongest, and pixels between two
 BACK = 1.0  # pixels that a point may be off after going there and back
-CAMERA = (
-    3 / 448
-)  # short sides within which a point obeys the homography: 3 pixels of the paper's frames; were it
-# 3 pixels of small frames, a homography would bend to slow objects and logos, and call the ground moving
+# Short sides within which a point obeys the homography, as 3 pixels in the paper's frames. Were it 3 pixels of small
+# ones, a homography would bend to slow objects and logos, and call the ground moving.
+CAMERA = 3 / 448
 LEAST_POINTS = 10  # fewer tell nothing
 STILL = 0.5  # of `moving`: a point that moves less on the screen is an overlay where the camera pans
 WINDOW, LEVELS = 15, 3  # of Lucas-Kanade, in pixels and halvings
 
 
 def interest(gray: Frames) -> Points:
-    """At most MOST corners and blobs of a frame, strongest first."""
+    """At most MOST points of a frame: SIFT's, and where these are fewer the best corners (Shi and Tomasi 1994).
+
+    In small frames SIFT finds a hundred, and a handful on a small object, which is then never seen to move.
+    """
     import cv2
 
     sift: Any = cv2.SIFT.create(MOST, contrastThreshold=0.02)
     found = sift.detect(gray, None)
     found = sorted(found, key=lambda point: (-point.response, point.pt))[:MOST]
-    corners = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
-    return np.unique(corners, axis=0)  # SIFT gives a place once for each of its directions
+    places = np.array([point.pt for point in found], np.float32).reshape(-1, 2)
+    places = np.unique(places, axis=0)  # SIFT gives a place once for each of its directions
+    if len(places) == MOST:
+        return places
+    free = np.full_like(gray, 255)  # away from SIFT's, or a fine texture would outnumber the ground
+    for x, y in places.astype(int).tolist():
+        cv2.circle(free, (x, y), SPACE, 0, -1)
+    corners = cv2.goodFeaturesToTrack(gray, MOST - len(places), QUALITY, SPACE, mask=free)
+    if corners is None:
+        return places
+    return np.unique(np.concatenate([places, corners.reshape(-1, 2)]), axis=0)
 
 
 def follow(before: Frames, after: Frames, points: Points) -> tuple[Points, NDArray[np.float32]]:
