@@ -92,6 +92,11 @@ def _write(corpus: Texts, texts: list[str], out: Path, kind: Kind, size: int, mi
     if not texts:
         raise ValueError("the corpus has no sentence to learn from; see text.ingest.source")
     made = vocabulary.train(texts, kind=kind, size=size, min_count=min_count)
+    return tokenised(corpus, texts, made, out)
+
+
+def tokenised(corpus: Texts, texts: list[str], made: Vocabulary, out: Path) -> Packed:
+    """What `write` does once it has a vocabulary; `texts` are the sentences."""
     ids, offsets = made.encode(texts)
     starts = made.begins[ids]
     starts[offsets[:-1][np.diff(offsets) > 0]] = True
@@ -102,7 +107,7 @@ def _write(corpus: Texts, texts: list[str], out: Path, kind: Kind, size: int, mi
     offsets.astype("<i8").tofile(out / "offsets.i64")
     corpus.first.astype("<i8").tofile(out / "documents.i64")
     sizes = {"bytes": int(np.diff(corpus.sentences).sum()), "tokens": len(ids), "words": int(starts.sum())}
-    about = sizes | {"kind": kind, "entries": len(made), "columns": 0}
+    about = sizes | {"kind": made.kind, "entries": len(made), "columns": 0}
     (out / "meta.json").write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
     return read(out)
 
@@ -110,9 +115,7 @@ def _write(corpus: Texts, texts: list[str], out: Path, kind: Kind, size: int, mi
 def keep(out: Path, examples: Index) -> None:
     """Write the rows, (n, columns), of a method's packing beside what `write` wrote."""
     if not len(examples):
-        raise ValueError(
-            "no document is long enough to make an example of; lower build.length, or use more text"
-        )
+        raise ValueError("no document is long enough for an example; lower build.length, or use more text")
     examples = examples.reshape(len(examples), -1)
     examples.astype("<i4").tofile(out / "examples.i32")
     about = json.loads((out / "meta.json").read_text()) | {"columns": examples.shape[1]}
@@ -192,7 +195,7 @@ def full_sentences(packed: Packed, length: int, *, cross: bool) -> Index:
     Read with `rows(packed.stream, packed.place(first), packed.place(last - 1) + its length, ...)`: see `passage`.
     """
     first = np.arange(len(packed.offsets) - 1)
-    begin, end = packed.place(first), packed.place(first) + np.diff(packed.offsets)
+    begin, end = spans(packed, first, first + 1)
     # The furthest sentence that still ends within the room of a row begun at each sentence.
     reach = np.searchsorted(end, begin + length - 2, side="right")
     reach = np.maximum(reach, first + 1)
@@ -207,8 +210,23 @@ def full_sentences(packed: Packed, length: int, *, cross: bool) -> Index:
 
 def passage(packed: Packed, first: Index, last: Index, width: int) -> Index:
     """(n, width): the tokens of sentences first .. last - 1, one separator where a document ends between them."""
-    stops = packed.place(last - 1) + packed.offsets[last] - packed.offsets[last - 1]
-    return rows(packed.stream, packed.place(first), stops, width, packed.vocabulary.pad)
+    return rows(packed.stream, *spans(packed, first, last), width, packed.vocabulary.pad)
+
+
+def spans(packed: Packed, first: Index, last: Index) -> tuple[Index, Index]:
+    """(n,) first place in `packed.stream`, and the one after the last, of sentences first .. last - 1."""
+    return packed.place(first), packed.place(last - 1) + packed.offsets[last] - packed.offsets[last - 1]
+
+
+def framed(values: NDArray[Any], starts: Index, stops: Index, room: int, vocabulary: Vocabulary) -> Index:
+    """`frame` of the one part that `rows` would give, at most `room` tokens of it, in fewer passes."""
+    lengths = np.minimum(stops - starts, room)
+    column = np.arange(int(lengths.max(initial=0)) + 2)
+    found = values[np.clip(starts[:, None] + column - 1, 0, len(values) - 1)].astype(np.int64)
+    found[column > lengths[:, None]] = vocabulary.pad
+    found[:, 0] = vocabulary.start
+    found[np.arange(len(found)), lengths + 1] = vocabulary.separator
+    return found
 
 
 def document(packed: Packed, length: int, *, least: int, most: int) -> Index:
@@ -266,9 +284,8 @@ def _runs(lengths: Index, documents: Index, length: int, short: float, rng: np.r
         budget = int(lower[at] if brief[at] else room)
         stop = int(np.searchsorted(ends, ends[at] + budget, side="right")) - 1
         # At least two sentences, where two fit at all.
-        stop = min(
-            max(stop, at + 2 if ends[min(at + 2, last)] - ends[at] <= room else at + 1), int(stops[at])
-        )
+        least = at + 2 if ends[min(at + 2, last)] - ends[at] <= room else at + 1
+        stop = min(max(stop, least), int(stops[at]))
         if stop - at >= 2:
             found.append((at, stop))
         at = max(stop, at + 1)

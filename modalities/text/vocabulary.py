@@ -1,14 +1,13 @@
 """Vocabularies: words, WordPiece, byte-level BPE, unigram pieces and characters, the same bytes every time.
 
-Built with `tokenizers` on training text alone. `WordPieceTrainer` and `UnigramTrainer` break ties in the order of a
-hash map, so two runs of them differ: WordPiece is trained as the BPE that it is, and unigram pieces by sentencepiece on
-one thread. V entries; the first ones are special tokens, which are never read out of text that spells them.
+Made by `tokenizers` from training text alone (modalities/text/shared/trainers.py). V entries; the first ones are
+special tokens, which are never read out of text that spells them.
 """
 
-import io
 import itertools
-from collections import Counter
-from collections.abc import Callable, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +19,8 @@ Kind = Literal["words", "wordpiece", "bpe", "unigram", "characters"]
 Flat = NDArray[np.int64]
 
 SPARE = 32  # special tokens without a use yet, for later tasks
-ALPHABET = 1000  # characters that WordPiece and unigram know, the commonest: the rest is unknown
-PIECES = 1 << 22  # bytes of text, evenly spread, that unigram pieces are trained on: one thread is slow
+FEW, PART = 512, 1 << 14  # texts that are tokenised as they are; texts, or words, at a time
+WORD = re.compile(r"\s*\S+|\s+")  # with the space before it; at the end of a text, space alone
 
 # What special tokens are for, in the order of their ids. `start` opens a text, `separator` ends each of its parts,
 # `end` ends what is generated, `mask` hides a word, `gap` a sentence.
@@ -105,14 +104,34 @@ class Vocabulary:
         return np.array([_begins(self.kind, token) for token in self.entries])
 
     def encode(self, texts: Sequence[str]) -> tuple[Flat, Flat]:
-        """All ids end to end, and (n + 1,) where each text's begin. No special token is added."""
+        """All ids end to end, and (n + 1,) where each text's begin. No special token is added.
+
+        No kind's tokens cross the space before a word. So of many texts each different word is tokenised once, with the
+        space before it.
+        """
+        if len(texts) < FEW:
+            return self._encode(texts)
+        seen: defaultdict[str, int] = defaultdict()
+        seen.default_factory = seen.__len__
+        codes: list[NDArray[np.int32]] = []
+        counts: list[int] = []
+        for k in range(0, len(texts), PART):  # in parts: words take ten times the room of their numbers
+            words = [WORD.findall(text) for text in texts[k : k + PART]]
+            counts += map(len, words)
+            codes.append(np.fromiter(map(seen.__getitem__, itertools.chain.from_iterable(words)), np.int32))
+        code = np.concatenate(codes)
+        ids, offsets = self._encode(list(seen))
+        lengths = np.diff(offsets)[code]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        where = np.arange(ends[-1]) + np.repeat(offsets[code] - ends[:-1], lengths)
+        return ids[where], ends[np.concatenate([[0], np.cumsum(counts)])].astype(np.int64)
+
+    def _encode(self, texts: Sequence[str]) -> tuple[Flat, Flat]:
         flat: list[Flat] = []
         lengths: list[int] = []
-        for k in range(0, len(texts), 4096):  # in parts: encodings take a hundred times the room of their ids
-            ids = [
-                found.ids
-                for found in self.tokenizer.encode_batch_fast(texts[k : k + 4096], add_special_tokens=False)
-            ]
+        for k in range(0, len(texts), PART):  # in parts: encodings take a hundred times the room of their ids
+            found = self.tokenizer.encode_batch_fast(texts[k : k + PART], add_special_tokens=False)
+            ids = [each.ids for each in found]
             lengths += map(len, ids)
             flat.append(np.fromiter(itertools.chain.from_iterable(ids), np.int64))
         offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
@@ -141,14 +160,16 @@ def train(texts: Sequence[str], *, kind: Kind, size: int, min_count: int) -> Voc
     `min_count` is what a word must occur to have an entry, of kind `words`; the others have no use for it. Raises
     ValueError where `size` cannot hold the special tokens and an alphabet.
     """
-    if kind not in TRAIN:
-        raise ValueError(f"build.kind is {kind}; use {', '.join(TRAIN)}")
+    from modalities.text.shared import trainers
+
+    if kind not in SPECIALS:
+        raise ValueError(f"build.kind is {kind}; use {', '.join(SPECIALS)}")
     specials = [*SPECIALS[kind], *(f"<unused{k}>" for k in range(SPARE))]
     if size < len(specials) + 16:
         raise ValueError(
             f"build.size is {size}; {len(specials)} entries are special tokens, so use {len(specials) + 16} or more"
         )
-    tokenizer = TRAIN[kind](texts, specials, size, min_count)
+    tokenizer = trainers.TRAIN[kind](texts, specials, size, min_count)
     from tokenizers import AddedToken
 
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
@@ -167,119 +188,6 @@ def _frame(tokenizer: Any, kind: Kind) -> None:
         pair=f"{start} $A {end} $B:1 {end}:1",
         special_tokens=[(start, tokenizer.token_to_id(start)), (end, tokenizer.token_to_id(end))],
     )
-
-
-def _words(texts: Sequence[str], specials: list[str], size: int, min_count: int) -> Any:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-    found = Tokenizer(models.WordLevel(unk_token="[UNK]"))
-    found.normalizer = normalizers.Lowercase()
-    found.pre_tokenizer = pre_tokenizers.Whitespace()
-    found.train_from_iterator(
-        texts,
-        trainers.WordLevelTrainer(
-            vocab_size=size, min_frequency=min_count, special_tokens=specials, show_progress=False
-        ),
-    )
-    return found
-
-
-def _characters(texts: Sequence[str], specials: list[str], size: int, min_count: int) -> Any:
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-
-    seen: Counter[str] = Counter()
-    for text in texts:
-        seen.update(text)
-    common = sorted(seen, key=lambda c: (-seen[c], c))[: size - len(specials)]
-    vocabulary = {token: k for k, token in enumerate([*specials, *sorted(common)])}
-    found = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    found.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    found.decoder = decoders.Fuse()
-    return found
-
-
-def _wordpiece(texts: Sequence[str], specials: list[str], size: int, min_count: int) -> Any:
-    """BPE over "▁word" says which pieces there are; a piece without the mark continues a word, "##piece"."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-
-    plain = Tokenizer(models.BPE())
-    plain.normalizer = normalizers.BertNormalizer()
-    mark = pre_tokenizers.Metaspace(prepend_scheme="always")
-    plain.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), mark])
-    trainer = trainers.BpeTrainer(vocab_size=size, limit_alphabet=ALPHABET, show_progress=False)
-    plain.train_from_iterator(texts, trainer)
-    by_id = plain.get_vocab()
-    pieces = sorted(by_id, key=by_id.__getitem__)
-    letters = [piece for piece in pieces if len(piece) == 1 and piece != "▁"]
-    entries = [*specials, *letters, *("##" + letter for letter in letters)]
-    if len(entries) > size:
-        raise ValueError(
-            f"build.size is {size}; the {len(letters)} characters of this corpus need {len(entries)} in both forms"
-        )
-    merged = (piece for piece in pieces if len(piece) > 1)
-    entries += [piece[1:] if piece[0] == "▁" else "##" + piece for piece in merged]
-    entries = list(dict.fromkeys(entries))[:size]
-    vocabulary = {token: k for k, token in enumerate(entries)}
-    found = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    found.normalizer, found.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
-    found.decoder = decoders.WordPiece()
-    return found
-
-
-def _bpe(texts: Sequence[str], specials: list[str], size: int, min_count: int) -> Any:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    if size < len(specials) + len(alphabet):
-        raise ValueError(f"build.size is {size}; bytes alone need {len(specials) + len(alphabet)} entries")
-    found = Tokenizer(models.BPE())
-    found.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    found.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=specials, initial_alphabet=alphabet, show_progress=False
-    )
-    found.train_from_iterator(texts, trainer)
-    return found
-
-
-def _unigram(texts: Sequence[str], specials: list[str], size: int, min_count: int) -> Any:
-    """Kudo 2018 (arXiv:1804.10959). One thread: with another number of them sentencepiece finds another model."""
-    import unicodedata
-
-    import sentencepiece
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-
-    every = max(1, -(-sum(map(len, texts)) // PIECES))
-    some = [" ".join(unicodedata.normalize("NFKC", text).split())[:4000] for text in texts[::every]]
-    letters = len(set().union(*some))
-    model = io.BytesIO()
-    trainable = size - len(specials) + 3  # it counts its own <unk>, <s> and </s>
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(some), model_writer=model, vocab_size=trainable, model_type="unigram",
-        num_threads=1, normalization_rule_name="identity", hard_vocab_limit=False, shuffle_input_sentence=False,
-        character_coverage=1.0 if letters < size // 4 else 0.9995, minloglevel=2, max_sentence_length=1 << 16,
-    )  # fmt: skip
-    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    count = processor.get_piece_size()
-    normal = [k for k in range(count) if not (processor.is_control(k) or processor.is_unknown(k))]
-    entries = [(token, 0.0) for token in specials]
-    entries += [(processor.id_to_piece(k), processor.get_score(k)) for k in normal]
-    found = Tokenizer(models.Unigram(entries, unk_id=specials.index("<unk>")))
-    found.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(r"\s+"), " ")])
-    # The model matches special tokens too. All begin with "<", so no text can spell one where "<" stands alone.
-    mark = pre_tokenizers.Metaspace(prepend_scheme="always")
-    found.pre_tokenizer = pre_tokenizers.Sequence([mark, pre_tokenizers.Split("<", "isolated")])
-    found.decoder = decoders.Metaspace(prepend_scheme="always")
-    return found
-
-
-TRAIN: dict[Kind, Callable[[Sequence[str], list[str], int, int], Any]] = {
-    "words": _words,
-    "wordpiece": _wordpiece,
-    "bpe": _bpe,
-    "unigram": _unigram,
-    "characters": _characters,
-}
 
 
 def _begins(kind: Kind, token: str) -> bool:

@@ -49,11 +49,9 @@ def test_shares_are_those_of_the_paper() -> None:
     assert set(wanted.tolist()) == {15}
     asked = masking.places(tokens >= own.specials, wanted, rng.random(tokens.shape))
     assert (asked.sum(1) == wanted).all() and not asked[:, [0, -1]].any()
-    read, target = masking.replaced(
-        tokens, asked, (0.8, 0.1, 0.1), rng.random(tokens.shape), rng.random(tokens.shape), own
-    )
+    n, entries = int(asked.sum()), len(own) - own.specials
+    read, target = masking.replaced(tokens, asked, (0.8, 0.1, 0.1), rng.random(n), rng.random(n), own)
     assert (read[~asked] == tokens[~asked]).all() and (target[~asked] == NONE).all()
-    n, entries = asked.sum(), len(own) - own.specials
     masked = (read == own.mask)[asked].mean()
     random = (read != tokens)[asked].mean() - masked
     for found, share in ((masked, 0.8), (random, 0.1 * (1 - 1 / entries))):

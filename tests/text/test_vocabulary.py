@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from modalities.text.corpus import Texts
-from modalities.text.vocabulary import SPARE, SPECIALS, Kind, Vocabulary, train
+from modalities.text.vocabulary import FEW, SPARE, SPECIALS, Kind, Vocabulary, train
 from tests.conftest import ROOT
 
 KINDS = get_args(Kind)
@@ -114,3 +114,24 @@ def test_a_small_corpus_gives_fewer_entries_and_a_small_size_an_error(toy_texts:
             train(["x"], kind=kind, size=20, min_count=1)
     with pytest.raises(ValueError, match=r"build\.kind is piece; use words"):
         train(["x"], kind="piece", size=100, min_count=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_word_by_word_is_the_same_as_whole_texts(kind: Kind, toy_texts: Texts) -> None:
+    own = made(kind, toy_texts)
+    texts = toy_texts.strings(range(len(toy_texts.sentences)))
+    texts += [
+        NASTY,
+        "",
+        " lead",
+        "trail ",
+        "two  spaces",
+        "line\n\nfeeds\n",
+        "  ",
+        "naïve ´x´ １２ ﬁn don't it's",
+        "a\tb",
+    ]
+    texts = [*texts, *texts, *texts]
+    assert len(texts) > FEW
+    fast, slow = own.encode(texts), own._encode(texts)
+    assert np.array_equal(fast[1], slow[1]) and np.array_equal(fast[0], slow[0])

@@ -8,6 +8,7 @@ N rows, L tokens, M places that are asked, V entries, D = encoder.dim.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -36,6 +37,13 @@ FORM: dict[Kind, Literal["bert", "roberta", "albert"]] = {
     "unigram": "albert",
 }
 BEGINS = 1 << 30  # added to a token that begins a word, so that one gather gives both
+
+
+def coded(packed: Packed) -> Packed:
+    """The same with BEGINS added to each token that begins a word."""
+    return replace(
+        packed, tokens=packed.tokens.astype(np.uint32) | (packed.starts.astype(np.uint32) * BEGINS)
+    )
 
 
 def judge(dim: int, answers: int) -> nn.Sequential:
@@ -70,11 +78,13 @@ class MaskedWords(Pretext):
         size = fitted(encoder, about["length"], "masked_words")
         trunk: Trunk = encoder.like(size=size, form=form, factor=factor, share=share)  # type: ignore[assignment]
         super().__init__(trunk.learn(own, "masked_words"), corpus, built)
-        coded = replace(
-            packed, tokens=packed.tokens.astype(np.uint32) | (packed.starts.astype(np.uint32) * BEGINS)
-        )
-        self.packed: Packed = coded
-        self.pairs = Pairs(coded, "swap" if pair == "none" else pair) if about["pack"] == "pairs" else None
+        self.packed = packed if unit == "token" else coded(packed)
+        self.pairs: Pairs | None = None
+        if about["pack"] == "pairs":
+            self.pairs = Pairs(self.packed, "swap" if pair == "none" else pair)
+        else:
+            self.stream = self.packed.stream
+            self.spans = packing.spans(packed, *np.asarray(packed.examples, np.int64).T)
         self.pair, self.rate, self.split, self.unit = pair, rate, split, unit
         self.copies, self.seed, self.length = about["copies"], about["seed"], about["length"]
         width = trunk.embedding().shape[1]
@@ -107,25 +117,31 @@ class MaskedWords(Pretext):
         return len(self.packed.examples)
 
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
-        coded, label = self._rows(index, rng)
-        tokens, starts = coded & (BEGINS - 1), coded >= BEGINS
-        place, length, fate, other = self._draws(index, tokens.shape[1], rng)
-        wanted = masking.count(tokens, self.rate, self.packed.vocabulary.pad)
+        own = self.packed.vocabulary
+        tokens, label = self._rows(index, rng)
+        starts = tokens >= BEGINS
+        tokens &= BEGINS - 1
+        draws = self._draws(index, tokens.shape[1], rng)
+        candidates, wanted = tokens >= own.specials, masking.count(tokens, self.rate, own.pad)
+        place = draws(0)
         if self.unit == "token":
-            asked = masking.places(tokens >= self.packed.vocabulary.specials, wanted, place)
+            asked = masking.places(candidates, wanted, place)
         else:
-            runs = length if self.unit == "ngram" else None
-            asked = masking.words(tokens >= self.packed.vocabulary.specials, starts, wanted, place, runs)
-        read, target = masking.replaced(tokens, asked, self.split, fate, other, self.packed.vocabulary)
+            asked = masking.words(
+                candidates, starts, wanted, place, draws(1) if self.unit == "ngram" else None
+            )
+        read, target = masking.replaced(tokens, asked, self.split, draws(2, asked), draws(3, asked), own)
         found = {"token": from_numpy(read), "target": from_numpy(target)}
         return found if self.pair == "none" else found | {"label": from_numpy(label)}
 
     def _rows(self, index: Index, rng: np.random.Generator) -> tuple[Index, Index]:
-        """(N, L) coded tokens, special ones and pads among them, and (N,) what a pair is."""
+        """(N, L) tokens, special ones and pads among them, and (N,) what a pair is."""
         if self.pairs is None:
-            first, last = self.packed.examples[index].astype(np.int64).T
-            part = packing.passage(self.packed, first, last, self.length - 2)
-            return packing.frame([part], self.packed.vocabulary), np.zeros(len(index), np.int64)
+            starts, stops = (each[index] for each in self.spans)
+            own = self.packed.vocabulary
+            return packing.framed(self.stream, starts, stops, self.length - 2, own), np.zeros(
+                len(index), np.int64
+            )
         if self.pair == "none":
             drawn = Segments(self.pairs.a[index], self.pairs.b[index], np.zeros(len(index), np.int64))
         elif self.copies:
@@ -143,11 +159,19 @@ class MaskedWords(Pretext):
             self._drawn = copy, self.pairs.draw(np.arange(len(self.pairs)), rng)
         return self._drawn[1]
 
-    def _draws(self, index: Index, width: int, rng: np.random.Generator) -> list[masking.Draws]:
+    def _draws(self, index: Index, width: int, rng: np.random.Generator) -> Callable[..., masking.Draws]:
+        """`draws(k)` is (N, L), `draws(k, asked)` one number a place that is asked: fresh ones, or those of a copy."""
         if not self.copies:
-            return list(rng.random((4, len(index), width)))
+            return lambda k, asked=None: rng.random(
+                (len(index), width) if asked is None else int(asked.sum())
+            )
         salt = (self.seed * 1000 + self._copy()) * 4
-        return [masking.fixed(index, width, salt + k) for k in range(4)]
+
+        def fixed(k: int, asked: masking.Mask | None = None) -> masking.Draws:
+            every = masking.fixed(index, width, salt + k)
+            return every if asked is None else every[asked]
+
+        return fixed
 
     def _copy(self) -> int:
         copies: int = self.copies
@@ -175,7 +199,7 @@ class MaskedWords(Pretext):
 
     def chance(self) -> dict[str, float]:
         """Of always naming the commonest token, and any answer to a pair."""
-        counts = np.bincount(self.packed.tokens & (BEGINS - 1))
+        counts = np.bincount(self.packed.tokens.astype(np.int64) & (BEGINS - 1))
         found = {"accuracy": float(counts.max() / counts.sum())}
         return found if self.pair == "none" else found | {"pair_accuracy": 1 / len(LABELS[self.pair])}
 

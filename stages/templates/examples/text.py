@@ -8,6 +8,7 @@ folder `plain` beside this file, `transformers` loads the same network from it, 
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ from stages import store
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: python example.py TEXT...")
-    encoder = store.load_encoder(Path(__file__).parent)  # frozen, in evaluation mode
+    encoder: Any = store.load_encoder(Path(__file__).parent)  # frozen, in evaluation mode
     with torch.no_grad():
         vectors = encoder(encoder.tokens(sys.argv[1:]))  # (N, D)
     print(tuple(vectors.shape))
