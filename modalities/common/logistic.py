@@ -39,14 +39,16 @@ class Standard:
 
 
 def fit(x: Tensor, y: Tensor, *, strengths: Sequence[float], tolerance: float) -> list[Tensor]:
-    """Weights, (K, D + 1), for each strength in the order given. `y` holds 0 .. K - 1, each at least once.
+    """Weights, (K, D + 1), for each strength in the order given.
+
+    `y` holds 0 .. K - 1, each at least once; or, as (N, K), the shares of classes that each sample is to have.
 
     Goes from the strongest to the weakest, each starting where the last one ended. Raises ValueError where a
     strength is not above 0, since the optimum of separable classes then lies at infinity.
     """
     if not strengths or min(strengths) <= 0:
         raise ValueError(f"a probe's strengths are {list(strengths)}; use one or more numbers above 0")
-    classes = int(y.max()) + 1
+    classes = y.shape[1] if y.ndim == 2 else int(y.max()) + 1
     with threads(1 if x.numel() <= SMALL else torch.get_num_threads()):
         found = _path(x, y, sorted(set(strengths), reverse=True), classes, tolerance)
     return [found[strength] for strength in strengths]
@@ -97,6 +99,9 @@ def _objective(x: Tensor, y: Tensor, weights: Tensor, decay: Tensor) -> tuple[Te
     """The objective and its gradient, written out: two matrix products, no graph."""
     score = x @ weights.T  # (N, K)
     total = score.logsumexp(1, keepdim=True)
+    if y.ndim == 2:
+        value = (total - (score * y).sum(1, keepdim=True)).mean() + 0.5 * (decay * weights * weights).sum()
+        return value, ((score - total).exp_() - y).T @ x / len(x) + decay * weights
     target = y[:, None]
     value = (total - score.gather(1, target)).mean() + 0.5 * (decay * weights * weights).sum()
     wrong = (score - total).exp_().scatter_add_(1, target, -torch.ones_like(total))
