@@ -9,8 +9,8 @@ Three rows, in one process each, in turns, the first round dropped:
 
 decord gives full-size frames and ours the stored ones, which is the point of a store; `same size` has decord resize
 while it decodes. Rates are per second, medians of the rounds with the smallest and the largest. One JSON line a row.
-Files whose timestamps decord misreads (see modalities/video/reading/decode.py) are read by PyAV on both sides of the
-ingest row, and left out of the other two.
+Where decord misreads the timestamps of some (see modalities/video/reading/decode.py), all are first encoded anew with
+even ones, so that decord is the reader throughout.
 """
 
 import contextlib
@@ -24,14 +24,17 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from modalities.video.corpus import Videos, corpus
 from modalities.video.reading.decode import read
+
+if TYPE_CHECKING:  # torch comes with it, and processes of ingest import what this file does
+    from modalities.video.corpus import Videos
 
 ROUNDS = 5
 PEER, OURS = 200, 20_000  # samples a round
@@ -80,7 +83,7 @@ def readable(files: list[Path]) -> list[Path]:
     return found
 
 
-def access(row: str, files: list[Path], videos: Videos, take: int, step: int) -> None:
+def access(row: str, files: list[Path], videos: "Videos", take: int, step: int) -> None:
     """`take` frames of a random video: `step` apart, or anywhere in it where that is 0."""
     import decord
 
@@ -128,7 +131,23 @@ def access(row: str, files: list[Path], videos: Videos, take: int, step: int) ->
 
 
 def _decode(path: str) -> int:
-    return sum(1 for _ in read(Path(path), range(10**9)))
+    return sum(1 for _ in read(Path(path), range(10**9), "timestamps"))
+
+
+def retimed(files: list[Path], out: Path) -> None:
+    """The same clips with even timestamps: H.264, a keyframe every 12 frames."""
+    import av
+
+    for file in files:
+        with av.open(str(file)) as opened, av.open(str(out / f"{file.stem}.mp4"), "w") as written:
+            source = opened.streams.video[0]
+            rate = source.guessed_rate or Fraction(25)
+            stream: Any = written.add_stream("libx264", rate, options={"crf": "22", "g": "12"})
+            stream.width, stream.height, stream.pix_fmt = source.width, source.height, "yuv420p"
+            for number, frame in enumerate(opened.decode(source)):
+                frame.pts, frame.time_base = number, 1 / rate
+                written.mux(stream.encode(frame))
+            written.mux(stream.encode())
 
 
 def ingest_row(files: list[Path], root: Path, scratch: Path, side: int) -> None:
@@ -163,13 +182,18 @@ def main(source: Path, side: int) -> None:
         files = sorted(
             path for path in root.rglob("*") if path.suffix.lower() in (".mp4", ".avi", ".mkv", ".webm")
         )
-        ingest_row(files, root, scratch, side)
         sound = scratch / "sound"
         sound.mkdir()
-        for k, file in enumerate(readable(files)):
-            shutil.copy(file, sound / f"{k:05d}{file.suffix}")
+        if len(readable(files)) < len(files):
+            retimed(files, sound)
+        else:
+            for file in files:
+                shutil.copy(file, sound)
+        ingest_row(sorted(sound.iterdir()), sound, scratch, side)
         with contextlib.redirect_stdout(io.StringIO()):
             ingest(str(sound), scratch / "store", short_side=side, **SETTINGS)
+        from modalities.video.corpus import corpus
+
         videos = corpus(scratch / "store")
         kept = [sound / name for name in videos.sources]
         access("tuples", kept, videos, 3, 0)

@@ -10,6 +10,7 @@ N videos, M frames asked for, H, W a video's height and width, J joints.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from modalities.video.marks import Marks, marks
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
+THREADS, PORTION = 2, 32  # that copy frames, and how many frames are worth one
 LISTS = ("ids", "groups", "sources", "shots")  # what there is of each video
 ARRAYS = ("labels", "splits", "fps", "counts", "sizes", "originals", "where")
 
@@ -110,16 +112,30 @@ class Videos:
         if len(shapes) != 1:
             raise ValueError(f"frames of {len(shapes)} shapes do not stack; read them with `augment.cut`")
         out = np.empty((len(videos), *shapes[0], 3), np.uint8)
-        for stored, starts, _, places in self.parts(videos, frames):
-            bytes_ = stored.view()
-            bytes_.flags.writeable = False  # one signature, hence one compilation, for files and memory
-            copy(bytes_, starts, places, out.reshape(len(out), -1))
+        flat = out.reshape(len(out), -1)
+        with ThreadPoolExecutor(THREADS) as pool:  # of this call alone, as in image's rendering
+            for stored, starts, _, places in self.parts(videos, frames):
+                bytes_ = stored.view()
+                bytes_.flags.writeable = False  # one signature, hence one compilation, for files and memory
+                some = max(PORTION, -(-len(starts) // THREADS))
+                work = [
+                    pool.submit(copy, bytes_, starts[k : k + some], places[k : k + some], flat)
+                    for k in range(0, len(starts), some)
+                ]
+                for done in work:
+                    done.result()
         return out
 
     def clip(self, video: int, start: int = 0, stop: int | None = None) -> Pixels:
         """(T, H, W, 3): the frames of one video from `start` up to, but not, `stop` (None: its end)."""
         numbers = np.arange(start, int(self.counts[video]) if stop is None else stop)
         return self.frames(np.full(len(numbers), video), numbers)
+
+    def show(self, index: Index) -> list[Pixels]:
+        """The middle frame of each video."""
+        return [
+            self.frames(index[k : k + 1], self.counts[index[k : k + 1]] // 2)[0] for k in range(len(index))
+        ]
 
     def masks(self, video: int, frame: int) -> Pixels | None:
         """(H', W') of object numbers, 0 for none, at the source's own size; None where that frame has no mask."""

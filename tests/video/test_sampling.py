@@ -67,7 +67,7 @@ def test_histograms_are_shares_of_hue_saturation_and_value() -> None:
 
 
 def watched(frames: list[NDArray[np.uint8]], threshold: float = 0.5) -> Watch:
-    watch = Watch(threshold)
+    watch = Watch(threshold, len(frames))
     assert len(list(watch.over(enumerate(frames)))) == len(frames)
     return watch
 
@@ -84,7 +84,7 @@ def test_shots_end_where_colours_jump_and_motion_makes_none() -> None:
 
 def test_equal_neighbours_are_counted_but_not_a_frame_shown_twice() -> None:
     one, two = scene(0, 2), scene(1, 2)
-    watch = Watch(0.5)
+    watch = Watch(0.5, 5)
     list(watch.over([(0, one[0]), (1, one[0]), (2, one[0]), (2, one[0]), (3, two[0])]))
     assert watch.seen().repeats == 2
 

@@ -89,7 +89,7 @@ def take(item: Item, opened: Opened, scratch: Path, rule: Rule) -> Taken:
         raise Refused(
             Reason.TOO_SHORT, f"{frames}, {opened.grid.seconds:.2f} s of at least {rule.min_seconds:g}"
         )
-    watch, shapes = Watch(rule.shot_threshold), Shapes(opened.header, rule.short_side)
+    watch, shapes = Watch(rule.shot_threshold, len(kept)), Shapes(opened.header, rule.short_side)
     with scratch.open("wb") as out:
         for pixels in watch.over(_repeated(opened.frames, kept, shapes)):
             out.write(pixels.data)

@@ -115,20 +115,20 @@ def _animated(path: Path) -> Header | None:
 def decode(path: Path) -> Iterator[tuple[float, Pixels]]:
     """(seconds after the first, frame (H, W, 3)) of every frame, upright. Raises Refused where there is none."""
     found = header(path)
-    for number, pixels in read(path, range(found.announced + len(found.times))):
+    for number, pixels in read(path, range(found.announced + len(found.times)), found.clock):
         beyond = number - len(found.times) + 1
         seconds = found.times[min(number, len(found.times) - 1)] + max(beyond, 0) / USUAL_RATE
         yield float(seconds), pixels
 
 
-def read(path: Path, wanted: Container[int]) -> Iterator[Frame]:
-    """The frames of these numbers, in order; others are decoded and dropped.
+def read(path: Path, wanted: Container[int], clock: str) -> Iterator[Frame]:
+    """The frames of these numbers, in order; others are decoded and dropped. `clock` is that of the header.
 
     Raises Refused where no reader gets any frame; a damaged end just ends it.
     """
     begun, failures = 0, []
     for reader in (decord, pyav, animation):
-        if reader is animation and not _may_be_animation(path):
+        if (reader is animation and not _may_be_animation(path)) or (reader is decord and clock == "rate"):
             continue
         try:
             for number, pixels in reader(path, wanted):

@@ -74,7 +74,9 @@ def video_file(path: Path, rule: Rule, reader: Reader | None = None, video: Vide
     kept = grid(found.times, rule.fps, rule.max_seconds)
     masks = _masks(reader, video, kept) if reader and video else {}
     wanted = Wanted(kept.kept)
-    return Opened(name, read(path, wanted), kept, found, wanted, masks, video.joints if video else ())
+    return Opened(
+        name, read(path, wanted, found.clock), kept, found, wanted, masks, video.joints if video else ()
+    )
 
 
 def sequence(reader: Reader, video: Video, rule: Rule) -> Opened:
