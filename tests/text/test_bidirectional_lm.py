@@ -15,7 +15,11 @@ from modalities.text.pretexts.bidirectional_lm import BidirectionalLM
 from stages import store
 from tests.text import toy
 
-TOY: dict[str, dict[str, Any]] = {"build": {"min_count": 1}, "model": {"dim": 24, "projection": 16}}
+# Two processes cannot draw the dropout of one.
+TOY: dict[str, dict[str, Any]] = {
+    "build": {"min_count": 1},
+    "model": {"dim": 24, "projection": 16, "dropout": 0.0},
+}
 BUILD: dict[str, Any] = {"size": 512, "min_count": 1, "length": 12}
 MODEL: dict[str, Any] = {"input": "words", "dim": 24, "layers": 2, "projection": 8, "dropout": 0.1}
 

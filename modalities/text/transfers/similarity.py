@@ -80,13 +80,16 @@ def encode(encoder: TextEncoder, texts: list[str]) -> Vectors:
 
 
 def cosine(first: Vectors, second: Vectors, *, centre: bool) -> Scores:
-    """(n,); 0 where a vector is zero, as that of a text without a known word may be."""
+    """(n,), to six decimals; 0 where a vector is zero, as that of a text without a known word may be.
+
+    The vectors are no more exact, and pairs of equal texts must share a rank.
+    """
     a, b = first.astype(np.float64), second.astype(np.float64)
     if centre:
         mean = np.concatenate([a, b]).mean(0)
         a, b = a - mean, b - mean
     length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found: Scores = np.einsum("nd,nd->n", a, b) / np.maximum(length, 1e-12)
+    found: Scores = np.round(np.einsum("nd,nd->n", a, b) / np.maximum(length, 1e-12), 6)
     return found
 
 
