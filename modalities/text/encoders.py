@@ -18,6 +18,7 @@ the head: `self.encoder.net` is the body, and the loss is computed from its stat
 from dataclasses import asdict
 
 from modalities.text.networks.decoder import Decoder
+from modalities.text.networks.masked import MaskedTrunk
 from modalities.text.networks.sentence_gru import SentenceGRU
 from modalities.text.networks.sequence import EncoderDecoder
 from modalities.text.networks.text_encoder import Pool, Size, TextEncoder
@@ -28,6 +29,7 @@ from modalities.text.networks.word_table import WordTable
 __all__ = [
     "Decoder",
     "EncoderDecoder",
+    "MaskedTrunk",
     "Pool",
     "SentenceGRU",
     "Size",

@@ -99,7 +99,7 @@ def test_output_and_input_are_one_table_and_can_be_saved(pretext: CausalLM, tmp_
 
 def test_residual_layers_start_smaller_by_the_root_of_their_number() -> None:
     size = {"vocabulary": 64, "layers": 8, "width": 128, "heads": 4, "positions": 16, "dropout": 0.0}
-    blocks = Decoder(size=size, pool="mean").net.h
+    blocks: Any = Decoder(size=size, pool="mean").net.h
     inner = torch.cat([block.mlp.c_fc.weight.flatten() for block in blocks]).std()
     last = torch.cat([block.mlp.c_proj.weight.flatten() for block in blocks]).std()
     assert float(last / inner) == pytest.approx((2 * 8) ** -0.5, rel=0.02)
@@ -175,6 +175,6 @@ def test_the_loss_on_shakespeare_is_that_of_nanogpt(tmp_path: Path, monkeypatch:
     rows = ids[: len(ids) // 65 * 65].view(-1, 65)
     pretext.eval()
     with torch.no_grad():
-        losses = [float(pretext({"token": part})["loss"]) for part in rows.split(200)[:-1]]
+        losses = [float(pretext({"token": part})["loss"]) for part in torch.split(rows, 200)[:-1]]
     assert np.mean(losses) < 2.0
     assert packing.read(tmp_path).vocabulary.decode(ids[:200].tolist()) == text[cut : cut + 200]

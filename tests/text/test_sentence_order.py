@@ -130,7 +130,7 @@ def test_words_are_the_units_where_asked(toy_texts: Texts, tmp_path: Path) -> No
     packed, own = pretext.packed, pretext.packed.vocabulary
     batch = pretext.batch(np.arange(20), np.random.default_rng(0))
     for k, row in enumerate(batch["token"].tolist()):
-        sentence = own.decode(packed.tokens[slice(*packed.offsets[packed.examples[k, 0] :][:2])])
+        sentence = own.decode(packed.tokens[slice(*packed.offsets[packed.examples[k, 0] :][:2])].tolist())
         read = own.decode(row)
         assert sorted(read.replace(".", " .").replace("?", " ?").split()) == sorted(
             sentence.replace(".", " .").replace("?", " ?").split()

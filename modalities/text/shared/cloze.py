@@ -1,0 +1,53 @@
+"""Words left out of held-out text, and others that could have stood there: the same for every model.
+
+The last word of a passage (LAMBADA's form, Paperno et al. 2016, arXiv:1606.06031), and ten to choose from.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from modalities.text.corpus import Texts
+
+CHOICES = 10
+LAST = re.compile(r"^(.*\S) ([^\W\d_]{2,})\W*$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Passage:
+    """`context` lacks its last word, `word`, and the space before it; `choices` holds that word too."""
+
+    context: str
+    word: str
+    choices: list[str]
+
+
+def last_words(corpus: Texts, *, count: int, seed: int) -> list[Passage]:
+    """Passages of one document each, from its beginning to the end of a sentence but the first, evenly spread.
+
+    The nine other choices are last words of other passages, drawn evenly from the different ones. Fewer than ten
+    different words in all give no passage.
+    """
+    first = corpus.first[corpus.document_of()]
+    later = np.flatnonzero(np.arange(len(first)) > first)
+    later = (
+        later[np.unique(np.linspace(0, len(later) - 1, min(count, len(later))).astype(int))]
+        if len(later)
+        else later
+    )
+    begins = corpus.spans[corpus.document_of()[later], 0]
+    texts = [
+        corpus.text[a:b].tobytes().decode() for a, b in zip(begins, corpus.sentences[later, 1], strict=True)
+    ]
+    parted = [match.groups() for text in texts if (match := LAST.match(text))]
+    words = sorted({word for _, word in parted})
+    if len(words) < CHOICES:
+        return []
+    rng = np.random.default_rng(seed)
+    found = []
+    for context, word in parted:
+        others = [each for each in rng.choice(words, CHOICES, replace=False).tolist() if each != word]
+        choices = [*others[: CHOICES - 1], word]
+        found.append(Passage(context, word, [choices[k] for k in rng.permutation(CHOICES)]))
+    return found
