@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from modalities.text.transfers import ordering
 from modalities.text.vocabulary import train
 from tests.text import toy
 
-KEYS = {"sentences": 4, "passages": 60, "held_out": 30, "strength": 1e-3}
+KEYS: dict[str, Any] = {"sentences": 4, "passages": 60, "held_out": 30, "strength": 1e-3}
 
 
 def test_decoding_equals_brute_force_for_five() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from modalities.text.transfers import samples
 from tests.text import toy
 
 NONE = torch.zeros(0, dtype=torch.int64)
-KEYS = {
+KEYS: dict[str, Any] = {
     "prompts": 3, "given": 6, "free": ["The ship"], "written": 30, "temperature": 0.8, "top_k": 40, "nucleus": 0.95,
     "shots": [0, 2], "draws": 2, "limit": 8,
 }  # fmt: skip
@@ -36,16 +37,16 @@ def learnt(tmp_path: Path) -> CausalLM:
             pretext(batch)["loss"].backward()
             optimizer.step()
     pretext.eval()
-    pretext.block = batch["token"]  # type: ignore[assignment]
+    pretext.block = batch["token"]
     return pretext
 
 
 def greedy(pretext: CausalLM, prompt: torch.Tensor, count: int, **changes: float) -> torch.Tensor:
-    settings: dict[str, float] = {"temperature": 0.0, "top_k": 0, "nucleus": 1.0} | changes
+    settings: dict[str, Any] = {"temperature": 0.0, "top_k": 0, "nucleus": 1.0} | changes
     return sampling.sampled(
         pretext.encoder.step, prompt, count=count, positions=pretext.encoder.size.positions, barred=NONE,
         generator=torch.Generator().manual_seed(0), **settings,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 def test_greedy_text_of_a_block_learnt_by_heart_is_the_block_cached_or_not(learnt: CausalLM) -> None:
@@ -71,7 +72,8 @@ def test_the_nucleus_is_the_smallest_set_with_its_mass() -> None:
     for mass in (0.1, 0.5, 0.9, 1.0):
         kept = sampling.filtered(scores, top_k=0, nucleus=mass).isfinite()
         for row, own in zip(scores.double().softmax(1), kept, strict=True):
-            want, total = set(), 0.0
+            want: set[int] = set()
+            total = 0.0
             for k in row.argsort(descending=True).tolist():
                 if total >= mass and want:
                     break
@@ -98,10 +100,11 @@ def test_shares_of_runs_equal_loops() -> None:
 
 def test_one_seed_writes_one_text_and_says_how(toy_texts: Texts, tmp_path: Path) -> None:
     pretext = toy.make("causal_lm", toy_texts.only("train"), tmp_path)
+    assert isinstance(pretext, CausalLM)
     made = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
-        found = samples.run(pretext.encoder, toy_texts, None, tmp_path / name, seed=seed, **KEYS)  # type: ignore[arg-type]
+        found = samples.run(pretext.encoder, toy_texts, None, tmp_path / name, seed=seed, **KEYS)
         made.append((tmp_path / name / "samples.json").read_text())
         assert {"distinct-1", "distinct-2", "repeated-4", "copied-8", "copied-8.chance"} == set(found)
         assert all(0 <= value <= 1 for value in found.values())
@@ -109,7 +112,7 @@ def test_one_seed_writes_one_text_and_says_how(toy_texts: Texts, tmp_path: Path)
     lines = json.loads(made[0])
     assert len(lines) == 4 and all([mark for _, mark in line][:2] == ["", "written"] for line in lines)
     assert json.loads((tmp_path / "a" / "settings.txt").read_text())["top_k"] == 40
-    assert samples.run(toy.tiny_trunk(), toy_texts, None, tmp_path, seed=0, **KEYS) == {}  # type: ignore[arg-type]
+    assert samples.run(toy.tiny_trunk(), toy_texts, None, tmp_path, seed=0, **KEYS) == {}
 
 
 def test_likelihoods_equal_a_loop(learnt: CausalLM) -> None:

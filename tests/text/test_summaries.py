@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from modalities.text.transfers import summaries
 from modalities.text.vocabulary import train
 from tests.text import toy
 
-CHOICE = {"sentences": 1, "limit": 20, "stem": False}
+CHOICE: dict[str, Any] = {"sentences": 1, "limit": 20, "stem": False}
 KEYS = CHOICE | {
     "samples": 16, "batch": 4, "lr": 1e-3, "most": 12, "beams": 2, "penalty": 0.8, "repeat": 3, "bootstrap": 50,
 }  # fmt: skip
@@ -110,7 +111,7 @@ def test_references_are_summaries_titles_or_sentences_taken_out() -> None:
 def test_the_oracle_beats_lead_and_chance_under_the_transfer_s_names(tmp_path: Path) -> None:
     corpus = toy.documents(80)
     object.__setattr__(corpus, "titles", [""] * 80)
-    found = [run(corpus, seed=0, **CHOICE) for run in (oracle.run, lead.run, random_sentences.run)]  # type: ignore[attr-defined, arg-type]
+    found = [run(corpus, seed=0, **CHOICE) for run in (oracle.run, lead.run, random_sentences.run)]
     best = found[0]["summaries (pseudo).rouge1"]
     assert all(best >= each["summaries (pseudo).rouge1"] for each in found) and best > 0
     assert {m.split(".")[1] for m in found[0]} == {"rouge1", "rouge2", "rougeL", "rougeLsum"}
@@ -128,7 +129,7 @@ def test_models_that_write_are_tuned_and_asked_and_keep_their_weights(tmp_path: 
         assert torch.isfinite(loss) and changes["samples"] == 16
 
     with threads(1):
-        found = summaries.run(encoder, corpus, fit, tmp_path, seed=0, **(KEYS | {"limit": 4}))  # type: ignore[arg-type]
+        found = summaries.run(encoder, corpus, fit, tmp_path, seed=0, **(KEYS | {"limit": 4}))
     assert asked == ["summaries titles"]
     assert {"titles/rouge1", "titles/zero_shot_rouge1", "titles/tuned_rougeLsum"} <= set(found)
     assert all(torch.equal(value, before[name]) for name, value in encoder.named_parameters())

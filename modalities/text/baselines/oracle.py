@@ -7,7 +7,7 @@ from modalities.text.shared.summarised import judged, means, named, picked, sets
 
 def run(corpus: Texts, *, seed: int, sentences: int, limit: int, stem: bool) -> dict[str, float]:
     """ROUGE of at most `sentences`, as `summaries` has it."""
-    found = {}
+    found: dict[str, float] = {}
     for name, each in sets(corpus, limit=limit).items():
         chosen = [
             rouge.oracle(texts, reference, sentences, stem=stem)

@@ -8,7 +8,7 @@ from modalities.text.shared.summarised import judged, means, named, picked, sets
 
 def run(corpus: Texts, *, seed: int, sentences: int, limit: int, stem: bool) -> dict[str, float]:
     """ROUGE of any `sentences`, as `summaries` has it."""
-    found = {}
+    found: dict[str, float] = {}
     for name, each in sets(corpus, limit=limit).items():
         rng = np.random.default_rng(seed)
         chosen = [rng.permutation(len(s))[:sentences] for s in each.sentences]

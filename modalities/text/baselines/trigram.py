@@ -79,7 +79,8 @@ class Ngrams:
             seen = all_of > 0
             better = (count + kinds * lower) / np.maximum(all_of + kinds, 1)
             p[n:] = np.where(seen, better, lower)
-        return np.log(p)
+        logs: NDArray[np.float64] = np.log(p)
+        return logs
 
 
 def fitted(stream: Index, order: int, entries: int) -> Ngrams:

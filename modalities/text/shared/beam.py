@@ -94,4 +94,4 @@ def _settled(
     if not done:
         return bool((total == -torch.inf).all())
     longest = most if penalty > 0 else length + 1
-    return float(total.max()) / longest**penalty <= max(value for value, _ in done)
+    return bool(float(total.max()) / longest**penalty <= max(value for value, _ in done))

@@ -60,8 +60,8 @@ def sets(corpus: Texts, *, limit: int) -> dict[str, Cases]:
     for name, each in corpus.tasks("summaries").items():
         found[name] = cases(each, "test", limit=limit)[1]
     found = {name: each for name, each in found.items() if len(each)}
-    for each in found.values():
-        rouge.latin(each.references)
+    for judged_on in found.values():
+        rouge.latin(judged_on.references)
     return found
 
 

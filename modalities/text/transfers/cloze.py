@@ -36,12 +36,14 @@ def run(
         return {}
     training = encoder.training
     encoder.to(device()).eval()
-    made = causal if isinstance(encoder, Decoder) else masked
-    found, lines = made(encoder, corpus, passages, seed)  # type: ignore[operator]
+    if isinstance(encoder, Decoder):
+        found, lines = causal(encoder, corpus, passages, seed)
+    else:
+        found, lines = masked(encoder, corpus, passages, seed)
     if lines:
         preview.write(out / "passages.json", lines[:SHOWN])
     encoder.train(training)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def causal(
@@ -54,7 +56,8 @@ def causal(
     commonest = max(sorted(set(counted)), key=counted.count) if counted else ""
     shape = (len(asked), CHOICES)
     pairs = [(each.context, " " + word) for each in asked for word in each.choices]
-    sums, sizes, greedy = (each.reshape(shape) for each in continued(encoder, pairs))
+    flat, counts, best = continued(encoder, pairs)
+    sums, sizes, greedy = flat.reshape(shape), counts.reshape(shape), best.reshape(shape)
     true = np.array([each.choices.index(each.word) for each in asked])
     found = {
         "last_word": float(greedy[np.arange(len(asked)), true].mean()),

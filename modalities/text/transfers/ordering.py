@@ -61,7 +61,7 @@ def run(
                 [(f"{place + 1}.", "dim"), (texts[j], mark[place])] for place, j in enumerate(orders[-1])
             ]
             lines.append([("—", "dim")])
-    preview.write(out / "passages.json", lines)  # type: ignore[arg-type]
+    preview.write(out / "passages.json", lines)
     return judged(orders)
 
 

@@ -67,7 +67,7 @@ def both_ways(
     backward = scoring.surprise(
         lambda x: encoder.logits(x.flip(1))[1].flip(1), back, length=length, device=where
     )
-    found = {}
+    found: dict[str, float] = {}
     for name, lost in (("forward", forward), ("backward", backward), ("both", (forward + backward) / 2)):
         measured = scoring.measures(lost, text, len(own))
         found |= {f"{name}_token": measured["token"], f"{name}_token.chance": measured["token.chance"]}
@@ -83,7 +83,7 @@ def pseudo(encoder: MaskedTrunk, test: Texts, where: torch.device, *, sentences:
     for row in encoder.tokens(test.strings(some)).to(where):
         row = row[row != own.pad]
         places = (row >= own.specials).nonzero()[:, 0]
-        for some_places in places.split(ROWS):  # type: ignore[no-untyped-call]
+        for some_places in places.split(ROWS):
             read = row.repeat(len(some_places), 1)
             at = torch.arange(len(some_places), device=where)
             read[at, some_places] = own.mask

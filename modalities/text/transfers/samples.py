@@ -65,10 +65,8 @@ def run(
         [[(own.decode(head), ""), (own.decode(text), "written")] for head, text in texts],
     )
     record = [{"prompt": own.decode(head), "text": own.decode(text)} for head, text in texts]
-    settings |= {"seed": seed, "written": written, "samples": record}
-    (out / "settings.txt").write_text(
-        json.dumps(settings, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-    )
+    said: dict[str, Any] = settings | {"seed": seed, "written": written, "samples": record}
+    (out / "settings.txt").write_text(json.dumps(said, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     found = measured(encoder, corpus, [text for _, text in texts])
     if isinstance(encoder, Decoder):
         for name, each in corpus.tasks().items():
@@ -150,7 +148,7 @@ def prompted(
     test = labelled.take(np.flatnonzero(known & (labelled.splits == "test")))
     some = np.unique(np.linspace(0, len(test) - 1, min(limit, len(test))).astype(int))
     test = test.take(some)
-    found = {}
+    found: dict[str, float] = {}
     for k in shots:
         right = []
         for draw in range(draws if k else 1):

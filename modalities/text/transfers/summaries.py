@@ -8,6 +8,7 @@ ROUGE F. N documents, L tokens read, T written.
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +89,7 @@ def run(
     for name, each in sets(corpus, limit=limit).items():
         texts = {"": picked(each, extracted(encoder, each, sentences))}
         if isinstance(encoder, EncoderDecoder):
-            options = {
+            options: dict[str, Any] = {
                 "beams": beams,
                 "most": min(most, encoder.size.positions),
                 "penalty": penalty,
