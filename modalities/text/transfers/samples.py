@@ -59,6 +59,9 @@ def run(
         alike = [head for head in heads if len(head) == length]
         made = continued(encoder, np.stack(alike), written, generator, settings)
         texts += list(zip(alike, made, strict=True))
+    if not texts:
+        encoder.train(training)
+        return {}  # no held-out document is long enough to begin one
     own = encoder.vocabulary
     preview.write(
         out / "samples.json",
