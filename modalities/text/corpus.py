@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Index = NDArray[np.int64]
+SHOWN = 80  # characters by which a person knows a document
 Kind = Literal["documents", "pairs", "words", "analogies"]
 
 # What the columns of a task are called that is no set of documents. Scores are numbers, all else is text.
@@ -86,6 +87,11 @@ class Texts:
             else np.minimum(self.spans[index, 1], self.spans[index, 0] + most)
         )
         return [_text(self.text, a, b) for a, b in zip(self.spans[index, 0], ends, strict=True)]
+
+    def show(self, index: Index) -> list[str]:
+        """How each document begins, on one line."""
+        starts = self.documents(index, most=4 * SHOWN)  # a character is four bytes at most
+        return [" ".join(start.split())[:SHOWN] for start in starts]
 
     def strings(self, index: Sequence[int] | Index) -> list[str]:
         """The text of these sentences. `texts.strings(range(*texts.first[d : d + 2]))` are those of document d."""

@@ -222,7 +222,7 @@ def framed(values: NDArray[Any], starts: Index, stops: Index, room: int, vocabul
     """`frame` of the one part that `rows` would give, at most `room` tokens of it, in fewer passes."""
     lengths = np.minimum(stops - starts, room)
     column = np.arange(int(lengths.max(initial=0)) + 2)
-    found = values[np.clip(starts[:, None] + column - 1, 0, len(values) - 1)].astype(np.int64)
+    found: Index = values[np.clip(starts[:, None] + column - 1, 0, len(values) - 1)].astype(np.int64)
     found[column > lengths[:, None]] = vocabulary.pad
     found[:, 0] = vocabulary.start
     found[np.arange(len(found)), lengths + 1] = vocabulary.separator

@@ -155,7 +155,7 @@ def test_masks_are_fresh_each_time_or_come_in_turn(toy_texts: Texts, tmp_path: P
 def test_the_loss_is_a_loop_over_hidden_places(toy_texts: Texts, tmp_path: Path) -> None:
     pretext = made(tmp_path, toy_texts).eval()
     batch = pretext.batch(np.arange(6), np.random.default_rng(0))
-    logits = pretext.logits(pretext.encoder.states(batch["token"]))
+    logits = pretext.encoder.logits(pretext.encoder.states(batch["token"]))
     losses = [
         F.cross_entropy(logits[n, t], batch["target"][n, t])
         for n, t in zip(*torch.nonzero(batch["target"] != NONE, as_tuple=True), strict=True)
@@ -169,7 +169,7 @@ def test_what_is_hidden_is_not_seen(toy_texts: Texts, tmp_path: Path) -> None:
     batch = pretext.batch(np.arange(6), np.random.default_rng(0))
     other = batch["target"].clone()
     other[other != NONE] = pretext.packed.vocabulary.specials
-    first, second = (pretext.logits(pretext.encoder.states(batch["token"])) for _ in range(2))
+    first, second = (pretext.encoder.logits(pretext.encoder.states(batch["token"])) for _ in range(2))
     assert torch.equal(first, second)
     assert pretext({**batch, "target": other})["loss"] != pretext(batch)["loss"]
     hidden = batch["token"] == pretext.packed.vocabulary.mask

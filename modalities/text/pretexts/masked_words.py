@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from modalities.base import Batch, Encode, Index, Pretext
 from modalities.text import packing
 from modalities.text.corpus import Texts
-from modalities.text.encoders import Trunk
+from modalities.text.encoders import MaskedTrunk, Trunk
 from modalities.text.packing import Packed
 from modalities.text.shared import masking, preview
 from modalities.text.shared.lengths import fitted
@@ -53,7 +53,7 @@ def judge(dim: int, answers: int) -> nn.Sequential:
 
 class MaskedWords(Pretext):
     corpus: Texts
-    encoder: Trunk
+    encoder: MaskedTrunk
     epoch: Tensor  # how many have begun, less one
 
     def __init__(
@@ -76,7 +76,8 @@ class MaskedWords(Pretext):
             )
         form = "albert" if factor or share else FORM[own.kind]
         size = fitted(encoder, about["length"], "masked_words")
-        trunk: Trunk = encoder.like(size=size, form=form, factor=factor, share=share)  # type: ignore[assignment]
+        trunk = MaskedTrunk(size=size, pool=encoder.pool, form=form, factor=factor, share=share)
+        trunk.pretraining(True)
         super().__init__(trunk.learn(own, "masked_words"), corpus, built)
         self.packed = packed if unit == "token" else coded(packed)
         self.pairs: Pairs | None = None
@@ -87,9 +88,6 @@ class MaskedWords(Pretext):
             self.spans = packing.spans(packed, *np.asarray(packed.examples, np.int64).T)
         self.pair, self.rate, self.split, self.unit = pair, rate, split, unit
         self.copies, self.seed, self.length = about["copies"], about["seed"], about["length"]
-        width = trunk.embedding().shape[1]
-        self.transform = nn.Sequential(nn.Linear(trunk.dim, width), nn.GELU(), nn.LayerNorm(width))
-        self.bias = nn.Parameter(torch.zeros(len(own)))
         self.judge = None if pair == "none" else judge(trunk.dim, len(LABELS[pair]))
         self.register_buffer("epoch", torch.tensor(-1))
         self._drawn: tuple[int, Segments] | None = (
@@ -181,15 +179,10 @@ class MaskedWords(Pretext):
         self.epoch += 1
         return []
 
-    def logits(self, states: Tensor) -> Tensor:
-        """(..., D) -> (..., V), tied to the table of token vectors."""
-        found: Tensor = self.transform(states) @ self.encoder.embedding()[: len(self.bias)].T + self.bias
-        return found
-
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         states = self.encoder.states(batch["token"])  # (N, L, D)
         asked = batch["target"] != NONE
-        found = scored(self.logits(states[asked]), batch["target"][asked], smoothing=0.0)  # of (M, V)
+        found = scored(self.encoder.logits(states[asked]), batch["target"][asked], smoothing=0.0)  # of (M, V)
         if self.judge is None:
             return found
         answer, label = self.judge(states[:, 0]), batch["label"]
