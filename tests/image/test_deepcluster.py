@@ -213,10 +213,10 @@ def test_v2_resumes_reloads_and_can_be_drawn_too(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(TOY, "model", V2)
     test_contract.test_a_run_killed_at_any_step_ends_in_the_same_bits(
-        "deepcluster", tmp_path / "resume", monkeypatch
+        "image deepcluster", tmp_path / "resume", monkeypatch
     )
-    test_contract.test_the_loss_falls_over_twenty_steps_on_one_batch("deepcluster", tmp_path / "falls")
-    test_contract.test_the_task_can_be_drawn("deepcluster", tmp_path / "drawn")
+    test_contract.test_the_loss_falls_over_twenty_steps_on_one_batch("image deepcluster", tmp_path / "falls")
+    test_contract.test_the_task_can_be_drawn("image deepcluster", tmp_path / "drawn")
 
 
 SETTINGS: dict[str, dict[str, Any]] = {"v1": {}, "v2": V2}
