@@ -112,7 +112,7 @@ def headline(measures: Iterable[Measure]) -> Measure:
 
 def less(measure: Measure) -> bool:
     """Whether less of it is better."""
-    return any(word in measure.metric.lower() for word in LESS)
+    return any(word in f"{measure.task} {measure.metric}".lower() for word in LESS)
 
 
 def fraction(measure: Measure) -> float | None:
