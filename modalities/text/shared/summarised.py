@@ -27,6 +27,10 @@ class Cases:
     def __len__(self) -> int:
         return len(self.sentences)
 
+    def documents(self, index: Index, most: int) -> list[str]:
+        """As text, at most so many bytes of each or a little more: the loop looks at spread and rank of some."""
+        return [" ".join(self.sentences[k])[:most] for k in index]
+
 
 def cases(corpus: Texts, split: str, *, limit: int) -> tuple[str, Cases]:
     """What the references are ("", "titles" or "pseudo") and at most so many documents of the split, evenly spread."""
