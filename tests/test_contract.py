@@ -122,7 +122,7 @@ def test_a_run_killed_at_any_step_ends_in_the_same_bits(
 
         def keep_and_die(*args: Any, kill: int = kill) -> None:
             kept(*args)
-            if args[3].step == kill:
+            if args[3].step >= kill:  # an epoch's last step is kept with the next
                 raise Killed
 
         monkeypatch.setattr(loop, "keep", keep_and_die)
@@ -161,8 +161,9 @@ def gradients(method: str, folder: Path, rank: int, world: int) -> dict[str, Ten
     found: dict[str, Tensor] = {}
     for player, mine in enumerate(pretext.players()):
         pretext.zero_grad()
-        for other, each in enumerate(pretext.players()):
-            each.requires_grad_(other == player)
+        if len(pretext.players()) > 1:  # as the loop does
+            for other, each in enumerate(pretext.players()):
+                each.requires_grad_(other == player)
         torch.manual_seed(0)
         loss = module(batch, player)["loss"]
         loss.backward()

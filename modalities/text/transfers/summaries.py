@@ -101,7 +101,7 @@ def run(
             train = cases(source, "train", limit=len(source))[1]
             if samples and len(train):
                 tuned = Written(copy.deepcopy(encoder), train, Path(), batch=batch, most=options["most"])
-                fit(tuned, label=f"summaries {name}".strip(), samples=samples, batch=batch, lr=lr, health=1)
+                fit(tuned, label=f"summaries {name}".strip(), samples=samples, batch=batch, lr=lr, health=32)
                 texts["tuned_"] = written(tuned.encoder, each, **options)
         lines: list[preview.Line] = []
         for prefix, made in texts.items():
