@@ -34,6 +34,10 @@ class Corpus(Protocol):
         """The rows of one split, in the same order."""
         ...
 
+    def show(self, index: Index) -> list[NDArray[np.uint8]] | list[str]:
+        """What a person may look at of these samples: a picture (h, w, 3) of each, or its first words."""
+        ...
+
     def tasks(self) -> dict[str, Self]:
         """Further labelled sets by name, on which encoders are judged; none is ever trained on them."""
         ...

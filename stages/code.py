@@ -52,8 +52,11 @@ def method(modality: str, stage: str, name: str) -> list[str]:
 
 def ends() -> Iterator[tuple[str, list[str]]]:
     """The same of the stages that all modalities meet in."""
-    for stage in ("report", "export"):
-        yield stage, [f"stages/{stage}.py"]
+    yield (
+        "report",
+        ["stages/report.py", *(f"modalities/{name}/corpus.py" for name in modalities.modalities())],
+    )
+    yield "export", ["stages/export.py"]
 
 
 def lines(starts: Iterable[str]) -> list[str]:

@@ -9,10 +9,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 
 from stages.cost import Line
+from stages.gallery import Gallery
 from stages.leaderboard import BASELINES, Board, fraction
 from stages.results import Measure, Run
 
@@ -110,6 +112,40 @@ def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[st
         figure.update_yaxes(title=f"{board.headline.task} {board.headline.metric} (0 to 1)")
         found[kind] = _html(figure, title, f"{board.modality}-{kind}", hover="closest")
     return found
+
+
+def marks(count: int) -> list[tuple[str, str]]:
+    """Colour and marker of so many classes, no two alike up to 36."""
+    return [(COLOURS[k % 6], SYMBOLS[(k + k // 6) % 6]) for k in range(count)]
+
+
+def embeddings(found: Gallery, modality: str) -> dict[str, str]:
+    """A map a method: where its encoder puts the samples, by class. A trace's customdata are its samples' tiles."""
+    looks = list(zip(found.classes, marks(len(found.classes)), strict=True)) or [("", ("#0072B2", "circle"))]
+    names = np.array(found.names[: found.points])
+    made = {}
+    for each in found.drawn:
+        figure = go.Figure()
+        for name, (colour, symbol) in looks:
+            mine = np.flatnonzero(names == name)
+            x, y = (np.round(each.places[mine, k].astype(float), 3).tolist() for k in (0, 1))
+            marker = {
+                "color": colour,
+                "symbol": symbol,
+                "size": 7,
+                "line": {"width": 0.5, "color": "#ffffff"},
+            }
+            figure.add_scatter(
+                x=x, y=y, mode="markers", name=name or "samples", customdata=mine.tolist(), marker=marker,
+                hoverinfo="none", showlegend=False,
+            )  # fmt: skip
+        for axis, title in (
+            (figure.update_xaxes, "t-SNE 1 (no unit)"),
+            (figure.update_yaxes, "t-SNE 2 (no unit)"),
+        ):
+            axis(title=title, range=[-1.08, 1.08], showticklabels=False, zeroline=False)
+        made[each.method] = _html(figure, each.method, f"{modality}-map-{each.method}", hover="closest")
+    return made
 
 
 def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from stages import cost, figures, showing, store, tables
+from stages import cost, figures, filters, gallery, showing, store, tables
 from stages.leaderboard import RULE, Board, Row, board
 from stages.results import Run
 from stages.showing import Shown
@@ -48,6 +48,10 @@ class Section:
     labels: list[Markup]
     costs: list[cost.Line]
     cost: dict[str, Markup]  # plots by what they are drawn against
+    gallery: gallery.Gallery | None
+    maps: dict[str, Markup]  # by method
+    classes: list[tuple[str, Markup]]  # that the maps show, and the marker of each
+    filters: list[filters.Filters]
     losses: list[Markup]
     health: list[Markup]
     previews: list[Shown]
@@ -64,6 +68,7 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
     methods = list(dict.fromkeys(run.method for run in mine if not run.baseline))
     found, look, data = board(modality, mine, rows), figures.styles(methods), corpus(modality)
     about, costs = next((run.about for run in mine if run.about), {}), cost.table(found, mine)
+    seen = gallery.gallery(found, mine)
     return Section(
         modality=modality,
         board=found,
@@ -79,6 +84,10 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         labels=[Markup(html) for html in figures.label_efficiency(found, look)],
         costs=costs,
         cost={kind: Markup(html) for kind, html in figures.cost(found, costs, look).items()},
+        gallery=seen,
+        maps={k: Markup(html) for k, html in (figures.embeddings(seen, modality) if seen else {}).items()},
+        classes=legend(seen) if seen else [],
+        filters=list(filters.filters(mine)),
         losses=[Markup(html) for html in figures.losses(mine, look)],
         health=[Markup(html) for html in figures.health(mine, look)],
         previews=[showing.preview(modality, method) for method in methods],
@@ -87,6 +96,13 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
             provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
         ],
     )
+
+
+def legend(found: gallery.Gallery) -> list[tuple[str, Markup]]:
+    marks = figures.marks(len(found.classes))
+    return [
+        (name, swatch((colour, "", mark))) for name, (colour, mark) in zip(found.classes, marks, strict=True)
+    ]
 
 
 def corpus(modality: str) -> dict[str, Any]:

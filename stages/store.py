@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 ARTIFACTS = Path("artifacts")
 SCRATCH = Path(".scratch")
 LOGS = Path("logs")
+BLOCK = 65_536  # rows of features that are read at a time
 
 
 def source_path(modality: str) -> Path:
@@ -165,3 +166,24 @@ def load_vectors(folder: Path) -> "NDArray[np.float32]":
     from safetensors.numpy import load_file
 
     return load_file(folder / "features.safetensors")["vectors"]
+
+
+def load_rows(folder: Path, rows: "NDArray[np.int64]", count: int) -> "NDArray[np.float32]":
+    """(len(rows), D), some rows of the vectors of `count` samples, in any order, without reading all into memory.
+
+    Raises ValueError where there are not `count`: then they are of another corpus.
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    with safe_open(folder / "features.safetensors", framework="numpy") as file:
+        part = file.get_slice("vectors")
+        have, dim = part.get_shape()
+        if have != count:
+            raise ValueError(f"{folder} has features of {have} samples, the corpus {count}; run `dvc repro`")
+        found = np.empty((len(rows), dim), np.float32)
+        for start in range(0, have, BLOCK):
+            inside = np.flatnonzero((rows >= start) & (rows < start + BLOCK))
+            if len(inside):
+                found[inside] = part[start : min(start + BLOCK, have)][rows[inside] - start]
+    return found

@@ -137,7 +137,7 @@ def protocol(board: Board) -> list[tuple[str, str]]:
     for stage, task in dict.fromkeys(measure[:2] for measure in board.columns):
         have = [parted(m)[1] for m in board.columns if m.task == task]
         shares = [share[1:] for share in dict.fromkeys(have) if share]
-        how = "frozen encoder" if stage == "probe" else "encoder fine-tuned"
+        how = "frozen encoder" if stage == "probe" else "given the encoder itself"
         how += f", {', '.join(shares)} of the training labels" if shares else ""
         said = captions.task(board.modality, stage, task).rstrip(".")
         found.append((task, f"{said + '; ' if said else ''}{how}, scored on the test split."))

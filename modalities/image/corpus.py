@@ -59,6 +59,10 @@ class Images:
             rows=self.rows[keep],
         )
 
+    def show(self, index: Index) -> list[Pixels]:
+        """The pictures themselves."""
+        return list(self.pixels(index))
+
     def parts(self, index: Index) -> Iterator[tuple[Pixels, Index, Index]]:
         """For each shard that holds some of these samples: (shard, rows in it, their places in `index`)."""
         ends = np.cumsum([len(shard) for shard in self.shards])

@@ -3,7 +3,7 @@
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,9 @@ def write_run(method: str, seed: int, params: dict[str, Any]) -> None:
     block = params["image"]["pretexts"][method]
     folder = store.model_path("image", method, seed)
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({"weight": rng.normal(size=(4, 4)).astype(np.float32)}, folder / "encoder.safetensors")
+    weights = {"weight": rng.normal(size=(4, 4)).astype(np.float32)}
+    weights["stem.0.weight"] = np.random.default_rng(seed).normal(size=(16, 3, 3, 3)).astype(np.float32)
+    save_file(weights, folder / "encoder.safetensors")
     train = params["image"]["train"] | block["train"]
     about = {
         "modality": "image", "method": method, "seed": seed, "dim": 128, "parameters": 701_000,
@@ -150,6 +152,29 @@ def write_log(method: str, seed: int, speed: float) -> None:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in [*log, end]))
 
 
+def write_looks(methods: Sequence[str]) -> None:
+    """A corpus of 120 pictures whose hue is their class, and features of it: of `random` noise, of others classes."""
+    from modalities.image.corpus import Images
+    from tests.stages.project import write_corpus as write_pictures
+
+    rng, folder = np.random.default_rng(5), store.corpus_path("image")
+    meta, count = (folder / "meta.json").read_text(), 120
+    classes = json.loads(meta)["classes"]
+    labels = np.arange(count) % len(classes)
+    pixels = (labels[:, None, None, None] * 30 + rng.integers(0, 40, (count, 20, 20, 3))).astype(np.uint8)
+    splits = np.where(np.arange(count) < 80, "train", "test")
+    ids = [f"{k:03}" for k in range(count)]
+    shutil.move(folder, folder.with_name("kept"))
+    write_pictures(Images([pixels], ids, labels.astype(np.int64), splits, classes, np.arange(count)), folder)
+    for path in folder.with_name("kept").iterdir():
+        shutil.move(path, folder / path.name)
+    folder.with_name("kept").rmdir()
+    for method in methods:
+        noise = rng.normal(size=(count, 16)).astype(np.float32)
+        vectors = noise if method == "random" else noise + 9 * np.eye(16, dtype=np.float32)[labels]
+        store.save_vectors(vectors, store.features_path("image", method, SEEDS[0]))
+
+
 def write_preview(method: str) -> None:
     path = store.built_path("image", method) / "preview.png"
     path.parent.mkdir(parents=True)
@@ -179,6 +204,7 @@ def write_tree() -> dict[str, Any]:
         if method not in ("byol", "supervised"):
             write_preview(method)
     write_shown("rotation")
+    write_looks(["random", "rotation", "simclr"])
     store.write_json(
         store.baselines_path("image"),
         {

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from stages import report
 from tests.stages.conftest import write_tree
@@ -38,6 +40,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
     size(driver, 1280)
+    prefer(driver, "light")
     driver.get((folder / report.REPORT / "index.html").as_uri())
     yield driver
     driver.quit()
@@ -47,6 +50,13 @@ def size(browser: webdriver.Chrome, width: int) -> None:
     """A window narrower than the browser allows is emulated, as its developer tools do."""
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+def prefer(browser: webdriver.Chrome, scheme: str) -> None:
+    """What the system asks of pages: this scheme, and no motion, so that nothing moves away while it is clicked."""
+    wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    features = [{"name": name, "value": value} for name, value in wanted.items()]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def column(browser: webdriver.Chrome, number: int) -> list[str]:
@@ -85,16 +95,18 @@ def test_every_preview_is_a_picture_with_a_text_for_those_who_cannot_see_it(
     browser: webdriver.Chrome,
 ) -> None:
     images = browser.find_elements(By.TAG_NAME, "img")
-    assert len(images) == 5  # of seven methods, two have no preview
-    assert all(image.get_property("naturalWidth") == 512 for image in images)
+    widths = [int(str(image.get_property("naturalWidth"))) for image in images]
+    # Of seven methods two have no preview; five have an encoder that counts, whose sixteen filters lie in two rows.
+    assert sorted(widths) == [31] * 5 + [512] * 5
     assert all(image.get_attribute("alt") for image in images)
 
 
 def test_every_plot_has_a_title_units_and_a_legend(browser: webdriver.Chrome) -> None:
     plots = browser.find_elements(By.CSS_SELECTOR, ".plotly-graph-div")
-    assert len(plots) == 1 + 2 + 5 + 2  # label efficiency, cost, a loss a trained method, spread and rank
+    assert len(plots) == 1 + 2 + 3 + 5 + 2  # labels, cost, maps, a loss a trained method, spread and rank
+    maps = browser.find_elements(By.CSS_SELECTOR, ".map .plotly-graph-div")
     for plot in plots:
-        for part in (".gtitle", ".xtitle", ".ytitle", ".legendtext"):
+        for part in (".gtitle", ".xtitle", ".ytitle", *([] if plot in maps else [".legendtext"])):
             assert plot.find_element(By.CSS_SELECTOR, part).get_attribute("textContent"), part
 
 
@@ -118,6 +130,44 @@ def test_without_times_the_page_says_so(browser: webdriver.Chrome) -> None:
     assert not browser.find_element(By.CSS_SELECTOR, "[data-kind=seconds]").is_displayed()
     browser.get(here)
     browser.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+def test_a_sample_is_seen_under_the_pointer_and_a_class_is_followed(browser: webdriver.Chrome) -> None:
+    size(browser, 1280)
+    peek = browser.find_element(By.CSS_SELECTOR, ".peek")
+    assert not peek.is_displayed()
+    plot = browser.find_element(By.CSS_SELECTOR, ".map .plotly-graph-div")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
+    point = plot.find_element(By.CSS_SELECTOR, ".trace.scatter .point")
+    ActionChains(browser).pause(0.5).move_to_element(
+        point
+    ).perform()  # after the scroll event, which hides it
+    WebDriverWait(browser, 5).until(lambda _: peek.is_displayed())
+    assert "activities" in peek.text and peek.find_element(By.CSS_SELECTOR, ".tile").is_displayed()
+    ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".gallery h3")).perform()
+    legend = browser.find_elements(By.CSS_SELECTOR, ".gallery .legend button")
+    assert len(legend) == 7 and any("flags" in button.text for button in legend)
+    script = "return [...document.querySelectorAll('.map .plotly-graph-div')].map(p => p.data.map(t => t.opacity ?? 1))"
+    for expected in ([0.08, 0.08, 1, 0.08, 0.08, 0.08, 0.08], [1] * 7):
+        legend[2].send_keys(Keys.ENTER)
+        assert browser.execute_script(script) == [expected] * 3
+
+
+def test_neighbours_are_marked_by_more_than_colour(browser: webdriver.Chrome) -> None:
+    cards = browser.find_elements(By.CSS_SELECTOR, ".card:has(.near)")
+    told = [str(card.find_element(By.TAG_NAME, "figcaption").get_attribute("textContent")) for card in cards]
+    assert [text.split(":")[0] for text in told] == ["random", "rotation", "simclr"]
+    assert (
+        told[1:] == ["rotation: 30 of 30 right", "simclr: 30 of 30 right"]
+        and told[0] != "random: 30 of 30 right"
+    )
+    tiles = cards[0].find_elements(By.CSS_SELECTOR, ".tile")
+    assert len(tiles) == 35 and all(tile.get_attribute("aria-label") for tile in tiles)
+    loaded = "const i = new Image(); i.src = getComputedStyle(arguments[0]).backgroundImage.slice(5, -2);"
+    width = browser.execute_async_script(
+        loaded + "i.decode().then(() => arguments[1](i.naturalWidth))", tiles[0]
+    )
+    assert width == 32 * 48
 
 
 def test_the_table_opens_sorted_by_linear_accuracy(browser: webdriver.Chrome) -> None:
@@ -207,6 +257,34 @@ def test_plots_follow_the_width_of_the_window(browser: webdriver.Chrome) -> None
         "f => [f.clientWidth, f.querySelector('.main-svg').clientWidth])), 1000)"
     )
     assert all(inside <= outside for outside, inside in wide), wide
+
+
+def test_dark_follows_the_system_and_paper_is_light(browser: webdriver.Chrome) -> None:
+    def ground() -> list[str]:
+        script = "return [getComputedStyle(document.body).backgroundColor, ...new Set([...document.querySelectorAll("
+        found: list[str] = browser.execute_script(
+            script + "'.plotly-graph-div')].map(p => p.layout.paper_bgcolor))]"
+        )
+        return found
+
+    def supervised() -> str:
+        script = "return document.querySelector('.tall .plotly-graph-div').data.find(t => t.name === 'supervised').line"
+        return str(browser.execute_script(script + ".color"))
+
+    size(browser, 1280)
+    for mode, expected, ink in (
+        ("dark", ["rgb(18, 22, 28)", "#1b2129"], "#e6eaef"),
+        ("light", ["rgb(245, 247, 249)", "#ffffff"], "#1d2733"),
+    ):
+        prefer(browser, mode)
+        WebDriverWait(browser, 5).until(lambda _, expected=expected: ground() == expected)
+        assert supervised() == ink
+        if mode == "dark":
+            browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+            assert ground()[1:] == ["#ffffff"]
+            browser.execute_script("dispatchEvent(new Event('afterprint'))")
+            assert ground()[1:] == ["#1b2129"]
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
 
 
 def test_what_failed_and_what_is_stale_is_said(browser: webdriver.Chrome) -> None:
