@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +278,8 @@ def test_dark_follows_the_system_and_paper_is_light(browser: webdriver.Chrome) -
         ("light", ["rgb(245, 247, 249)", "#ffffff"], "#1d2733"),
     ):
         prefer(browser, mode)
-        WebDriverWait(browser, 5).until(lambda _, expected=expected: ground() == expected)
+        settled = partial(lambda wanted, _: ground() == wanted, expected)
+        WebDriverWait(browser, 5).until(settled)
         assert supervised() == ink
         if mode == "dark":
             browser.execute_script("dispatchEvent(new Event('beforeprint'))")
