@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder, encoder
 from stages import cli
 
-torch.set_num_threads(2)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start
+torch.set_num_threads(1)  # pytest runs two processes: threads of both would wait for each other
 ROOT = Path(__file__).resolve().parents[1]
 
 

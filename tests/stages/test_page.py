@@ -140,10 +140,14 @@ def test_a_sample_is_seen_under_the_pointer_and_a_class_is_followed(browser: web
     plot = browser.find_element(By.CSS_SELECTOR, ".map .plotly-graph-div")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", plot)
     point = plot.find_element(By.CSS_SELECTOR, ".trace.scatter .point")
-    ActionChains(browser).pause(0.5).move_to_element(
-        point
-    ).perform()  # after the scroll event, which hides it
-    WebDriverWait(browser, 5).until(lambda _: peek.is_displayed())
+    away = plot.find_element(By.CSS_SELECTOR, ".gtitle")
+
+    def pointed(_: webdriver.Chrome) -> bool:
+        """Come again: a scroll event that is still on its way hides what the pointer showed."""
+        ActionChains(browser).move_to_element(away).move_to_element(point).pause(0.3).perform()
+        return peek.is_displayed()
+
+    WebDriverWait(browser, 20).until(pointed)
     assert "activities" in peek.text and peek.find_element(By.CSS_SELECTOR, ".tile").is_displayed()
     ActionChains(browser).move_to_element(browser.find_element(By.CSS_SELECTOR, ".gallery h3")).perform()
     legend = browser.find_elements(By.CSS_SELECTOR, ".gallery .legend button")
