@@ -64,7 +64,7 @@ types: .venv/.test
 	$(BIN)/mypy
 
 slow: .venv/.test ## the tests that take minutes
-	$(BIN)/$(PYTEST) -m slow
+	$(BIN)/$(PYTEST) -n 0 -m slow
 
 refresh: .venv/.core ## the same as `make`, as a Prefect flow
 	@$(BIN)/python -m pipelines.refresh
