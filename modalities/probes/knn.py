@@ -36,7 +36,7 @@ def run(features: Features, *, seed: int, k: int, temperature: float) -> dict[st
         temperature=temperature,
     )
     accuracy = float(np.mean(found.cpu().numpy() == truth))
-    return {"accuracy": accuracy, "accuracy.chance": commonest(labels, truth)}
+    return {"accuracy": accuracy, "accuracy.chance": commonest(truth)}
 
 
 def nearest(queries: Tensor, bank: Tensor, labels: Tensor, *, k: int, temperature: float) -> Tensor:

@@ -40,7 +40,7 @@ def run(
     for fraction in fractions:
         name = f"accuracy@{percent(fraction)}"
         scores = [accuracy(fraction, draw) for draw in range(draws if fraction < 1 else 1)]
-        found |= {name: float(np.mean(scores)), f"{name}.chance": commonest(labels, truth)}
+        found |= {name: float(np.mean(scores)), f"{name}.chance": commonest(truth)}
         if len(scores) > 1:
             found[f"{name}.spread"] = float(np.std(scores, ddof=1))
     return found

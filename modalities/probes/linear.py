@@ -28,7 +28,7 @@ def run(features: Features, *, seed: int, strengths: list[float], held_out: floa
     by_class = [float(np.mean(found[truth == kind] == kind)) for kind in np.unique(truth)]
     return {
         "accuracy": float(np.mean(found == truth)),
-        "accuracy.chance": commonest(labels, truth),
+        "accuracy.chance": commonest(truth),
         "mean_per_class": float(np.mean(by_class)),
         "mean_per_class.chance": 1 / len(by_class),
     }

@@ -117,7 +117,7 @@ def run(
             lr=lr,
             weight_decay=weight_decay,
         )
-        found |= {name: tuned.accuracy(test), f"{name}.chance": commonest(train.labels, test.labels)}
+        found |= {name: tuned.accuracy(test), f"{name}.chance": commonest(test.labels)}
     return found
 
 

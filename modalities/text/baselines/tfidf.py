@@ -33,7 +33,7 @@ def run(
         by_class = [float(np.mean(answers[test.labels == kind] == kind)) for kind in np.unique(test.labels)]
         found |= {
             f"{task}.accuracy": float(np.mean(answers == test.labels)),
-            f"{task}.accuracy.chance": commonest(train.labels, test.labels),
+            f"{task}.accuracy.chance": commonest(test.labels),
             f"{task}.mean_per_class": float(np.mean(by_class)),
             f"{task}.mean_per_class.chance": 1 / len(by_class),
         }

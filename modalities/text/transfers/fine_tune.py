@@ -107,7 +107,7 @@ def run(
             share = percent(fraction)
             found |= {
                 f"{name}accuracy@{share}": float(np.mean(answers == test.labels)),
-                f"{name}accuracy@{share}.chance": commonest(train.labels, test.labels),
+                f"{name}accuracy@{share}.chance": commonest(test.labels),
                 f"{name}f1@{share}": macro_f1(answers, test.labels),
             }
     return found

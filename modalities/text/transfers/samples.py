@@ -159,7 +159,7 @@ def prompted(
             given = prompting.answers(encoder, train, test, examples=k, rng=rng)
             right.append([(answer == test.labels).mean() for answer in given])
         plain, normalised = np.mean(right, 0)
-        chance = commonest(train.labels, test.labels)
+        chance = commonest(test.labels)
         for kind, value in (("accuracy", plain), ("normalised", normalised)):
             found |= {f"{name}/{kind}@{k}": float(value), f"{name}/{kind}@{k}.chance": chance}
     return found

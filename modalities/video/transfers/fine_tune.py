@@ -69,7 +69,7 @@ def run(
             fit(tuned, label=f"fine_tune {name} {percent(fraction)}".replace("  ", " "), **settings)
             metric = f"{name}/accuracy@{percent(fraction)}".removeprefix("/")
             found[metric] = tuned.accuracy(test)  # type: ignore[arg-type]
-            found[f"{metric}.chance"] = commonest(train.labels, test.labels)
+            found[f"{metric}.chance"] = commonest(test.labels)
     return found
 
 
