@@ -10,6 +10,7 @@ Vectors = NDArray[np.float32]
 Index = NDArray[np.int64]
 COMPONENTS = 50  # of the PCA before t-SNE: distances of many dimensions are mostly noise
 PERPLEXITY = 30.0
+STEPS = 500  # of t-SNE: a few hundred points lie still by then
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -37,7 +38,8 @@ def flat(vectors: Vectors) -> Vectors:
         few = PCA(min(COMPONENTS, *centred.shape), svd_solver="full").fit_transform(centred)
         few = few if few.shape[1] > 1 else np.pad(few, ((0, 0), (0, 1)))
         perplexity = min(PERPLEXITY, (count - 1) / 3)
-        found: Vectors = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(few)
+        tsne = TSNE(perplexity=perplexity, init="pca", max_iter=STEPS, random_state=0)
+        found: Vectors = tsne.fit_transform(few)
     found = found - (found.max(0) + found.min(0)) / 2
     within: Vectors = found / np.abs(found).max()
     return within

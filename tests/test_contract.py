@@ -1,7 +1,9 @@
 """What every pretext found on disk promises, on a toy corpus. A new method needs no edit here."""
 
 import json
+import multiprocessing
 import os
+import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,39 @@ def test_a_run_killed_at_any_step_ends_in_the_same_bits(
         state = whole.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in resumed.state_dict().items())
         assert not (tmp_path / f"cut {kill}" / "scratch").exists()
+
+
+def run_and_die(method: str, folder: Path, kill: int) -> None:
+    """In a process of its own: SIGKILL right after the optimizer's step `kill`, which no checkpoint has seen."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+    loop.CHECKPOINT_SECONDS = -1.0  # after every step
+    step = loop.Training.step
+
+    def step_and_die(training: loop.Training, *args: Any) -> None:
+        step(training, *args)
+        if training.run.step == kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(loop.Training, "step", step_and_die)  # noqa: B010
+    fitted(method, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_sigkill_at_three_random_steps_costs_not_a_bit(method: str, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    state = fitted(method, tmp_path / "whole").state_dict()
+    steps = np.random.default_rng(list(method.encode())).choice(np.arange(1, 11), 3, replace=False)
+    for kill in sorted(steps.tolist()):  # one after the other, in the same run
+        child = multiprocessing.get_context("spawn").Process(
+            target=run_and_die, args=(method, tmp_path / "cut", kill)
+        )
+        child.start()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL
+    resumed = fitted(method, tmp_path / "cut").state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in resumed.items())
 
 
 @pytest.mark.parametrize("method", METHODS)

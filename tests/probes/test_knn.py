@@ -39,7 +39,9 @@ def test_chance_is_the_best_that_one_answer_for_all_scores() -> None:
     features = blobs()
     truth = features.labels[features.splits == "test"]
     found = knn.run(features, seed=0, k=5, temperature=0.1)
-    assert found["accuracy.chance"] == pytest.approx(max(np.mean(truth == one) for one in set(truth.tolist())))
+    assert found["accuracy.chance"] == pytest.approx(
+        max(np.mean(truth == one) for one in set(truth.tolist()))
+    )
     assert found["accuracy"] > 1.5 * found["accuracy.chance"]
 
 

@@ -106,9 +106,21 @@ def test_an_encoder_that_is_not_there_names_the_way_out(corpus: Images) -> None:
 
 
 def test_nothing_heavy_is_imported_to_read_features() -> None:
-    names = ("torchvision", "transformers", "prefect", "plotly", "sklearn", "pandas", "PIL", "numba")
+    names = (
+        "torchvision",
+        "transformers",
+        "prefect",
+        "plotly",
+        "sklearn",
+        "pandas",
+        "PIL",
+        "numba",
+        "torch._dynamo",
+    )
+    fit = "logistic.fit(torch.eye(4).double(), torch.arange(4), strengths=[1.0], tolerance=1e-3)"
     code = (
-        "import sys; import stages.probe; from modalities.probes import knn, linear, labels;"
+        "import sys, torch; import stages.probe; from modalities.probes import knn, linear, labels;"
+        f"from modalities.common import logistic; {fit};"
         f"print([name for name in {names} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
