@@ -114,7 +114,7 @@ def main(source: Path, side: int) -> None:
                 start = time.perf_counter()
                 with contextlib.redirect_stdout(io.StringIO()):
                     ingest(str(root), Path(scratch) / str(number), side=side, fit="squash", labels="none",
-                           test=0.2, max_rejected=1.0, limit=0, tasks={})  # fmt: skip
+                           test=0.2, max_rejected=1.0, limit=0, composed={}, tasks={})  # fmt: skip
                 seconds.setdefault("ingest", []).append(time.perf_counter() - start)
         rates = {name: len(files) / statistics.median(taken[1:]) for name, taken in seconds.items()}
         print(

@@ -1,7 +1,8 @@
 """Ingest pictures: read every file once, decode and resize it in parallel, and write a corpus that is memory-mapped.
 
 out/ gets images-00000.npy ... (n, side, side, 3) uint8, index.parquet (id, source, label, split, height, width),
-rejected.csv (file, reason, detail) and meta.json. Rows are in the order of their ids, the SHA-256 of each file's bytes,
+rejected.csv (file, reason, detail) and meta.json, and, where boxes, masks or several labels a picture are known,
+marks.parquet and masks.npy (reading/marks.py). Rows are in the order of their ids, the SHA-256 of each file's bytes,
 so the same files give the same bytes, in however many processes.
 """
 
@@ -12,15 +13,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modalities.common import parallel
 from modalities.common.progress import track
-from modalities.image.reading import layout, named, sources
+from modalities.image.reading import beside, boxes, layout, marks, masks, named, sources
+from modalities.image.reading.composed import composed as scenes
 from modalities.image.reading.decode import LEAST_SIDE, Reason, Refused, decode
 from modalities.image.reading.resize import Fit
-from modalities.image.reading.screen import Stored, judge, reasons, sample, settle, two_classes
+from modalities.image.reading.screen import Stored, held_out, judge, reasons, sample, settle, two_classes
 from modalities.image.reading.shards import Row, Slots, write
 from modalities.image.reading.sources import Item, Rejection, Source
+
+COMPOSED = "composed"
 
 
 def ingest(
@@ -33,30 +38,35 @@ def ingest(
     test: float,
     max_rejected: float,
     limit: int,
-    tasks: dict[str, str],
+    composed: dict[str, Any],
+    tasks: dict[str, Any],
 ) -> None:
     """Read `source` and fill the folder `out`; read each of `tasks`, the same way, into out/tasks/<its name>.
+
+    A task is a source, or a block with `source` and other settings than these. `composed` is what the source of that
+    name is made by.
 
     Raises ValueError where the source cannot be used as it is, FileNotFoundError where it is not there, and
     ConnectionError where it could not be fetched.
     """
     _check(side, test, max_rejected, limit)
+    settings = {
+        "side": side, "fit": fit, "labels": labels, "test": test, "max_rejected": max_rejected, "limit": limit,
+        "composed": composed,
+    }  # fmt: skip
     for name, further in tasks.items():
-        if not name.isidentifier():
-            raise ValueError(f"image.ingest.tasks names a set {name!r}; use letters, digits and _")
-        ingest(
-            further, out / "tasks" / name, side=side, fit=fit, labels=labels, test=test,
-            max_rejected=max_rejected, limit=limit, tasks={},
-        )  # fmt: skip
-    found = find(source, side, labels)
+        where, changes = _task(name, further, settings)
+        ingest(where, out / "tasks" / name, **(settings | changes), tasks={})
+    found = scenes(side, test, composed) if source == COMPOSED else find(source, side, labels)
     found.items = sample(found.items, limit)
     total = len(found.items) + len(found.rejected)
     judge(source, found.rejected, total, max_rejected)
     two_classes(source, {item.label for item in found.items})
     out.mkdir(parents=True, exist_ok=True)
     slots = Slots(out.absolute() / "slots", side)
+    planes = Slots(out.absolute() / "planes", side, channels=1)
     try:
-        stored, refused = _decode_all(found, slots, fit)
+        stored, refused = _decode_all(found, slots, planes, fit)
         kept, doubles = settle(stored)
         rejected = found.rejected + refused + doubles
         if not kept:
@@ -65,10 +75,12 @@ def ingest(
             )
         judge(source, rejected, total, max_rejected)
         two_classes(source, {each.item.label for each in kept})
-        rows = sorted(_row(each, test) for each in kept)
-        fingerprint = write(out, rows, slots, parallel.processes())
+        kept.sort(key=lambda each: each.id)
+        rows = [_row(each, test) for each in kept]
+        fingerprint = marks.write(out, kept, planes, write(out, rows, slots, parallel.processes()))
     finally:
         slots.path.unlink(missing_ok=True)
+        planes.path.unlink(missing_ok=True)
     notes = (
         found.notes + _repairs(kept) + layout.near_equal({row.label for row in rows if row.label is not None})
     )
@@ -78,6 +90,20 @@ def ingest(
     )
     (out / "meta.json").write_text(json.dumps(meta, indent=2, sort_keys=True) + "\n")
     _tell(meta)
+
+
+def _task(name: str, further: Any, settings: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The source of a further set, and in what its settings differ."""
+    if not name.isidentifier():
+        raise ValueError(f"image.ingest.tasks names a set {name!r}; use letters, digits and _")
+    changes = dict(further) if isinstance(further, dict) else {"source": further}
+    source = changes.pop("source", None)
+    for key in changes:
+        if key not in settings:
+            raise ValueError(f"image.ingest.tasks.{name} has {key!r}; use source, {', '.join(settings)}")
+    if not isinstance(source, str):
+        raise ValueError(f"image.ingest.tasks.{name} is {further!r}; name a source, or a block with one")
+    return source, changes
 
 
 def _check(side: int, test: float, max_rejected: float, limit: int) -> None:
@@ -100,6 +126,7 @@ def find(source: str, side: int, labels: str) -> Source:
     files = path.is_dir() or path.suffix.lower() == ".zip"
     if files:
         found = _files(path, source)
+        beside.pair(found)
         layout.by_folders(found, labels == "folders")
         if table:
             layout.by_csv(found, _read_csv(path, labels), labels)
@@ -141,7 +168,7 @@ def _named(source: str, side: int) -> Source:
         raise ValueError(f"image.ingest.source is {source}, a single file; use a folder or a .zip")
     raise FileNotFoundError(
         f'image.ingest.source is "{source}" and there is no such folder; '
-        "use a folder, a .zip, openmoji, digits, torchvision:NAME or hf:NAME"
+        "use a folder, a .zip, openmoji, digits, composed, torchvision:NAME or hf:NAME"
     )
 
 
@@ -162,22 +189,28 @@ class _Work:
 
     source: Source
     slots: Slots
+    planes: Slots  # masks
     fit: Fit
 
     def __call__(self, numbered: tuple[int, Item]) -> Stored | Rejection:
         slot, item = numbered
         try:
             blob = self.source.read(item.key)
-            picture = decode(blob.picture, self.slots.side, self.fit, blob.name)
+            side = self.slots.side
+            picture = decode(blob.picture, side, self.fit, blob.name)
+            size = picture.height, picture.width
+            known = None if blob.boxes is None else boxes.moved(blob.boxes, *size, side, self.fit)
+            if blob.mask is not None:
+                self.planes.write(slot, masks.fitted(masks.classes(blob.mask), *size, side, self.fit))
         except Refused as why:
             return Rejection(item.name, why.reason, why.detail)
         self.slots.write(slot, picture.pixels)
         name = hashlib.sha256(blob.hashed).hexdigest()[:16]
-        return Stored(item, slot, name, picture.height, picture.width, tuple(picture.notes))
+        return Stored(item, slot, name, *size, tuple(picture.notes), known, blob.mask is not None)
 
 
-def _decode_all(found: Source, slots: Slots, fit: Fit) -> tuple[list[Stored], list[Rejection]]:
-    work = _Work(Source([], found.read), slots, fit)
+def _decode_all(found: Source, slots: Slots, planes: Slots, fit: Fit) -> tuple[list[Stored], list[Rejection]]:
+    work = _Work(Source([], found.read), slots, planes, fit)
     stored: list[Stored] = []
     refused: list[Rejection] = []
     numbered = list(enumerate(found.items))
@@ -197,8 +230,7 @@ def _decode_all(found: Source, slots: Slots, fit: Fit) -> tuple[list[Stored], li
 def _row(each: Stored, test: float) -> Row:
     split = each.item.split
     if split is None:
-        drawn = hashlib.sha256((each.item.group or each.id).encode()).digest()
-        split = "test" if int.from_bytes(drawn[:8]) < test * 2**64 else "train"
+        split = "test" if held_out(each.item.group or each.id, test) else "train"
     return Row(each.id, each.item.name, each.item.label, split, each.height, each.width, each.slot)
 
 

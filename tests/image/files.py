@@ -25,6 +25,7 @@ DEFAULTS: Params = {
     "test": 0.25,
     "max_rejected": 0.0,
     "limit": 0,
+    "composed": {"count": 12, "objects": [1, 3], "seed": 5},
     "tasks": {},
 }
 

@@ -197,5 +197,6 @@ def test_a_csv_does_not_go_with_a_named_set(tmp_path: Path) -> None:
             test=0.2,
             max_rejected=0.0,
             limit=0,
+            composed={},
             tasks={},
         )

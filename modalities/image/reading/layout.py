@@ -1,7 +1,8 @@
 """What paths and label files say: the class and the official split of each picture.
 
 Folders: train/<class>/... with test/<class>/... (or val/) are official splits; else the first folder is the class.
-A csv has the columns file,label and, if there is an official one, split.
+A csv has the columns file,label and, if there is an official one, split. Where any of its labels is of the form a|b,
+pictures have several: then none is the one class of a picture.
 """
 
 import csv
@@ -74,7 +75,8 @@ def _wrappers(source: Source) -> int:
 def by_csv(source: Source, text: str, where: str) -> None:
     """Set label and split of each item from a csv; files that it does not name get none. Changes `source`.
 
-    Rows that name what is not there, or a path outside, become rejections; a file with two labels becomes one too.
+    Rows that name what is not there, or a path outside, become rejections; a file with two labels becomes one too,
+    unless pictures have several: then its rows are joined.
     """
     items = {item.name: item for item in source.items}
     composed = {unicodedata.normalize("NFC", name): name for name in items}
@@ -91,8 +93,14 @@ def by_csv(source: Source, text: str, where: str) -> None:
         if split:
             splits[name] = split
     side = sides(splits.values())
+    several = any("|" in label for found in labels.values() for label in found)
     placed = []
     for name, item in items.items():
+        if several:
+            parts = {part.strip() for label in labels[name] for part in label.split("|")} - {""}
+            split = side.get(splits.get(name, ""))
+            placed.append(replace(item, label=None, several=tuple(sorted(parts)), split=split))
+            continue
         if len(labels[name]) > 1:
             said = ", ".join(f'"{label}"' for label in sorted(labels[name]))
             source.rejected.append(Rejection(name, Reason.CONFLICT, f"{said} in {where}"))

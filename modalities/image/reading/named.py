@@ -1,6 +1,7 @@
 """Data sets that go by a name: openmoji, digits, torchvision:NAME and hf:NAME."""
 
 import inspect
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from modalities.common import carriers
 from modalities.image.reading.decode import Reason, Refused
@@ -96,6 +99,16 @@ class Drawing:
         except ValueError as error:
             raise Refused(Reason.UNREADABLE, str(error)) from None
         return Blob(svg, bytes(png), "")
+
+
+def sprite(archive: Path, svg: str, side: int) -> NDArray[np.float32]:
+    """(side, side, 4) of one SVG of an archive: red, green and blue times alpha, and alpha, in [0, 1]."""
+    png = Drawing(archive, side)(svg).picture
+    assert isinstance(png, bytes)
+    drawn = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
+    pixels: NDArray[np.float32] = drawn.astype(np.float32) / np.float32(255)
+    pixels[..., :3] *= pixels[..., 3:]
+    return pixels
 
 
 @lru_cache(maxsize=1)

@@ -53,7 +53,16 @@ def nyuv2(archive: Path, out: Path, *, side: int) -> None:
             to.parent.mkdir(parents=True, exist_ok=True)
             cut(name).save(to)
         ingest(
-            scratch, out, side=side, fit="crop", labels="none", test=0.0, max_rejected=0.0, limit=0, tasks={}
+            scratch,
+            out,
+            side=side,
+            fit="crop",
+            labels="none",
+            test=0.0,
+            max_rejected=0.0,
+            limit=0,
+            composed={},
+            tasks={},
         )
         made, sources = corpus(out), _sources(out)
         start = 0

@@ -1,7 +1,7 @@
 """Pictures of any shape to a square: one rule for whatever decoder they came from."""
 
 from math import ceil
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,6 +34,29 @@ def resize(pixels: Pixels, side: int, fit: Fit) -> Pixels:
     top, left = (side - inner.shape[0]) // 2, (side - inner.shape[1]) // 2
     canvas[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
     return canvas
+
+
+class Window(NamedTuple):
+    """Where a resized picture shows what: x of the original lies at left + (x - from_left) * across."""
+
+    left: float
+    top: float
+    from_left: float
+    from_top: float
+    across: float
+    down: float
+
+
+def window(height: int, width: int, side: int, fit: Fit) -> Window:
+    """What `resize` does to places of a picture of this size, for what lies beside it: boxes, masks."""
+    if fit == "crop":
+        short = min(height, width)
+        return Window(0, 0, (width - short) // 2, (height - short) // 2, side / short, side / short)
+    if fit == "squash":
+        return Window(0, 0, 0, 0, side / width, side / height)
+    scale = side / max(height, width)
+    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
+    return Window((side - wide) // 2, (side - tall) // 2, 0, 0, wide / width, tall / height)
 
 
 def _scale(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from modalities.image.reading.boxes import Box
 from modalities.image.reading.decode import Reason
 from modalities.image.reading.sources import Item, Rejection
 
@@ -18,6 +19,8 @@ class Stored(NamedTuple):
     height: int
     width: int
     notes: tuple[str, ...]
+    boxes: tuple[Box, ...] | None = None  # as stored
+    masked: bool = False
 
 
 def sample(items: list[Item], limit: int) -> list[Item]:
@@ -25,6 +28,11 @@ def sample(items: list[Item], limit: int) -> list[Item]:
     if not limit or limit >= len(items):
         return items
     return sorted(items, key=lambda item: hashlib.sha256(item.name.encode()).digest())[:limit]
+
+
+def held_out(name: str, test: float) -> bool:
+    """Whether what goes by this name, an id or a group, is in the share `test` that a hash holds out."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) < test * 2**64
 
 
 def settle(stored: Iterable[Stored]) -> tuple[list[Stored], list[Rejection]]:

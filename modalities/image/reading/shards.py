@@ -37,18 +37,19 @@ class Row(NamedTuple):
 class Slots:
     """A file with room for one picture a slot. Any process may write; a full disk is an OSError, not a crash."""
 
-    def __init__(self, path: Path, side: int) -> None:
+    def __init__(self, path: Path, side: int, channels: int = 3) -> None:
         self.path = path
         self.side = side
-        self.bytes = side * side * 3
+        self.channels = channels
+        self.bytes = side * side * channels
 
     def write(self, slot: int, pixels: Pixels) -> None:
         handle = _handle(self.path)
         _put(handle, pixels, slot * self.bytes)
 
     def read(self, slots: Sequence[int]) -> Pixels:
-        """(n, side, side, 3)"""
-        waiting = np.memmap(self.path, np.uint8, "r").reshape(-1, self.side, self.side, 3)
+        """(n, side, side, channels)"""
+        waiting = np.memmap(self.path, np.uint8, "r").reshape(-1, self.side, self.side, self.channels)
         return np.asarray(waiting[np.asarray(slots)])
 
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from modalities.image.reading.boxes import Box
 from modalities.image.reading.decode import Reason, Refused
 from modalities.image.reading.resize import Pixels
 
@@ -44,6 +45,7 @@ class Item:
     label: str | None = None
     split: str | None = None  # where there is an official one
     group: str | None = None  # what must stay on one side of a hashed split; None: the picture itself
+    several: tuple[str, ...] = ()  # labels, where pictures may have more than one
 
 
 class Blob(NamedTuple):
@@ -52,6 +54,8 @@ class Blob(NamedTuple):
     hashed: bytes
     picture: bytes | Pixels
     name: str
+    mask: bytes | Pixels | None = None  # the class of every pixel, where it is known
+    boxes: tuple[Box, ...] | None = None  # of its objects, where they are known
 
 
 class Rejection(NamedTuple):
@@ -69,6 +73,9 @@ class Source:
     items: list[Item]
     read: Callable[[Any], Blob]  # raises Refused; can be sent to another process
     rejected: list[Rejection] = field(default_factory=list)
+    others: list[Item] = field(
+        default_factory=list
+    )  # what may tell of pictures that lie in a folder beside it
     notes: list[str] = field(default_factory=list)
     about: dict[str, str] = field(default_factory=dict)
 
@@ -92,8 +99,8 @@ def folder(root: Path) -> Source:
             continue
         if not stat.S_ISREG(mode):
             special += 1  # opening a named pipe would wait for ever
-        elif _may_be_picture(key):
-            found.items.append(Item(key, printable(key)))
+        else:
+            (found.items if _may_be_picture(key) else found.others).append(Item(key, printable(key)))
     if special:
         found.notes.append(f"{special} pipes, sockets or devices left out")
     found.items.sort(key=lambda item: item.name)
@@ -167,8 +174,8 @@ def archive(path: Path) -> Source:
             found.rejected.append(
                 Rejection(printable(name), Reason.OUTSIDE, "the zip names a path outside itself")
             )
-        elif _may_be_picture(name):
-            found.items.append(Item(number, printable(name)))
+        else:
+            (found.items if _may_be_picture(name) else found.others).append(Item(number, printable(name)))
     found.items.sort(key=lambda item: item.name)
     return found
 
