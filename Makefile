@@ -42,7 +42,7 @@ check: .venv/.core ## params.yaml against the code, one line an error
 # the report too: made alone, it takes what the others made.
 repro: check
 	@[ -e .git ] || $(BIN)/dvc config --local core.no_scm true
-	@status=0; $(BIN)/dvc repro --keep-going || status=$$?; \
+	@status=0; $(BIN)/python -m stages.warm $(BIN)/dvc repro --keep-going || status=$$?; \
 	if [ $$status -ne 0 ]; then \
 		echo "groundwork: something failed; reporting what there is" >&2; \
 		$(BIN)/dvc repro -s report || exit $$status; \
