@@ -71,7 +71,7 @@ def _merge(target: Any, overlay: Any, where: Keys, params: Any, source: str) -> 
 
 
 def _known(target: Any, here: Keys, params: Any) -> list[str]:
-    """Which keys may stand beside the last of `here`: those of params.yaml, and names that have a file."""
+    """Which keys may stand beside the last of `here`: those of params.yaml, names that have a file, names of sets."""
     have = [str(key) for key in target]
     match here:
         case (_,):
@@ -82,6 +82,8 @@ def _known(target: Any, here: Keys, params: Any) -> list[str]:
             return have + modalities.names(modality, folder)
         case (_, "probes", _):
             return have + modalities.names("probes")
+        case (_, "ingest", "tasks", *_):  # sets go by any name
+            return [*have, here[-1]]
         case (modality, "pretexts", _, "train", _):
             return have + list(params[modality].get("train", {}))
     return have

@@ -22,6 +22,7 @@ from stages import loop
 from tests.conftest import pictures, train_keys
 
 SETTINGS: dict[str, Any] = {
+    "draws": 1,
     "samples": 64,
     "batch": 8,
     "optimizer": "adamw",
@@ -97,12 +98,28 @@ def test_it_sees_the_labelled_train_pictures_of_the_subset_and_no_others(
     assert [call["label"] for call in fit.calls] == ["fine_tune 25%", "fine_tune 100%"]
 
 
+def test_several_draws_give_mean_and_spread_and_see_the_pictures_of_the_probes_draws(
+    corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder
+) -> None:
+    settings = SETTINGS | {"draws": 3}
+    found = fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=7, fractions=[0.25, 1.0], **settings)
+    train, test = corpus.only("train"), corpus.only("test")
+    assert len(fit.tuned) == 4 and len({call["label"] for call in fit.calls}) == 4
+    for draw, tuned in enumerate(fit.tuned[:3]):
+        rows = subset(train.labels, train.ids, 0.25, seed=7, draw=draw)
+        assert tuned.corpus.ids == [train.ids[row] for row in rows]
+    scores = [tuned.accuracy(test) for tuned in fit.tuned]
+    assert found["accuracy@25%"] == pytest.approx(np.mean(scores[:3]))
+    assert found["accuracy@25%.spread"] == pytest.approx(np.std(scores[:3], ddof=1))
+    assert found["accuracy@100%"] == scores[3] and "accuracy@100%.spread" not in found
+
+
 def test_all_labels_is_the_plain_run(corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder) -> None:
     found = fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[1.0], **SETTINGS)
     plain = FineTune(
         copy.deepcopy(tiny_encoder), corpus.only("train"), Path(), batch=8, head_lr=10.0, frozen=False
     )
-    fit(plain, label="plain", **{k: v for k, v in SETTINGS.items() if k != "head_lr"})
+    fit(plain, label="plain", **{k: v for k, v in SETTINGS.items() if k not in ("head_lr", "draws")})
     assert plain.accuracy(corpus.only("test")) == found["accuracy@100%"]
     for mine, other in zip(plain.parameters(), fit.tuned[0].parameters(), strict=True):
         assert torch.equal(mine, other)
@@ -162,6 +179,8 @@ def test_settings_and_labels_that_cannot_be_used(
 ) -> None:
     with pytest.raises(ValueError, match="a fraction is 2"):
         fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[0.1, 2.0], **SETTINGS)
+    with pytest.raises(ValueError, match=r"image\.transfers\.fine_tune\.draws is 0"):
+        fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[0.1], **(SETTINGS | {"draws": 0}))
     lonely = bars(48)
     lonely.labels[(lonely.labels == 1) & (lonely.splits == "train")] = -1
     lonely.labels[(lonely.splits == "test")] = 1

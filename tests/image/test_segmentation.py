@@ -13,7 +13,7 @@ from torch import nn
 
 from modalities.common.device import threads
 from modalities.image.corpus import Images, corpus
-from modalities.image.encoders import AmdimNet, ImageEncoder
+from modalities.image.encoders import AmdimNet, ImageEncoder, PatchGrid
 from modalities.image.judging import confusion, dense_task, marked
 from modalities.image.judging.marked import Masked
 from modalities.image.reading.masks import UNKNOWN
@@ -201,7 +201,9 @@ def test_where_it_does_not_apply_and_what_is_wrong(
 ) -> None:
     assert segmentation.run(tiny_encoder, toy_images, fit, Path(), seed=0, **SETTINGS) == {}
     small = AmdimNet(side=64, width=8, dim=128, depth=1)
-    assert dense_task.widths(small, 8) is None
+    assert dense_task.widths(small, 8) is None and dense_task.widths(small, 64) == [64, 64, 128]
+    grid = PatchGrid(encoder=tiny_encoder, patch=8, stride=4)
+    assert segmentation.run(grid, shapes, fit, Path(), seed=0, **(SETTINGS | {"head": "decoder"})) == {}  # type: ignore[arg-type]
     for changes, message in (
         ({"modes": ["both"]}, "segmentation.modes names 'both'"),
         ({"crop": [0.0, 1.0]}, "segmentation.crop is"),

@@ -50,7 +50,7 @@ def lay_out(folder: Path, **image: Any) -> Images:
         },
         "transfers": {
             "fine_tune": {
-                "fractions": [0.1, 0.5], "samples": 16, "batch": 8, "optimizer": "adamw", "lr": 1e-3,
+                "fractions": [0.1, 0.5], "draws": 1, "samples": 16, "batch": 8, "optimizer": "adamw", "lr": 1e-3,
                 "weight_decay": 1e-2, "head_lr": 10.0,
             }
         },

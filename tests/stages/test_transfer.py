@@ -80,7 +80,8 @@ def test_without_transfers_there_is_only_the_encoder(tmp_path: Path, monkeypatch
 
 
 TUNE = {
-    "fractions": [0.1], "samples": 16, "batch": 8, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.0, "head_lr": 1.0
+    "fractions": [0.1], "draws": 1, "samples": 16, "batch": 8, "optimizer": "adamw", "lr": 1e-3, "weight_decay": 0.0,
+    "head_lr": 1.0,
 }  # fmt: skip
 
 

@@ -163,7 +163,7 @@ def fcos(
     side = known.pictures.side
     with torch.no_grad():
         trunk.eval()
-        maps = trunk.maps(torch.zeros(1, 3, side, side, device=trunk.mean.device))[-LEVELS:]
+        maps = trunk.maps(torch.zeros(1, 3, side, side, device=next(trunk.parameters()).device))[-LEVELS:]
         trunk.train()
     strides = tuple((side // each.shape[-1],) for each in maps)
     pyramid = FeaturePyramidNetwork(inside[-LEVELS:], channels)

@@ -86,6 +86,7 @@ def run(
     *,
     seed: int,
     fractions: list[float],
+    draws: int,
     samples: int,
     batch: int,
     optimizer: str,
@@ -93,31 +94,34 @@ def run(
     weight_decay: float,
     head_lr: float,
 ) -> dict[str, float]:
-    """Accuracy on the test split after fine-tuning on each fraction. The encoder that is passed in stays as it is.
+    """Accuracy on the test split after fine-tuning on each fraction: mean over draws, deviation (n - 1) as `.spread`.
 
-    A fraction is the same pictures as the first draw of the probe `labels` with this seed. `lr` is the trunk's; the
-    head's is `head_lr` times that.
+    The encoder that is passed in stays as it is. Draws are those of the probe `labels` with this seed; all labels can
+    be drawn in one way only. `lr` is the trunk's; the head's is `head_lr` times that.
     """
     check(fractions)
+    if draws < 1:
+        raise ValueError(f"image.transfers.fine_tune.draws is {draws}; use 1 or more")
     train, test = labelled(corpus, "train"), labelled(corpus, "test")
     covered(train.labels, test.labels, corpus.classes)
+
+    def accuracy(fraction: float, draw: int) -> float:
+        few = train.take(subset(train.labels, train.ids, fraction, seed=seed, draw=draw))
+        frozen = fraction < FEW
+        tuned = FineTune(copy.deepcopy(encoder), few, Path(), batch=batch, head_lr=head_lr, frozen=frozen)
+        label = f"fine_tune {percent(fraction)}" + f" draw {draw + 1}" * (draw > 0)
+        fit(
+            tuned, label=label, samples=samples, batch=batch, optimizer=optimizer, lr=lr, weight_decay=weight_decay
+        )  # fmt: skip
+        return tuned.accuracy(test)
+
     found: dict[str, float] = {}
     for fraction in fractions:
-        few = train.take(subset(train.labels, train.ids, fraction, seed=seed, draw=0))
-        tuned = FineTune(
-            copy.deepcopy(encoder), few, Path(), batch=batch, head_lr=head_lr, frozen=fraction < FEW
-        )
         name = f"accuracy@{percent(fraction)}"
-        fit(
-            tuned,
-            label=f"fine_tune {percent(fraction)}",
-            samples=samples,
-            batch=batch,
-            optimizer=optimizer,
-            lr=lr,
-            weight_decay=weight_decay,
-        )
-        found |= {name: tuned.accuracy(test), f"{name}.chance": commonest(test.labels)}
+        scores = [accuracy(fraction, draw) for draw in range(draws if fraction < 1 else 1)]
+        found |= {name: float(np.mean(scores)), f"{name}.chance": commonest(test.labels)}
+        if len(scores) > 1:
+            found[f"{name}.spread"] = float(np.std(scores, ddof=1))
     return found
 
 

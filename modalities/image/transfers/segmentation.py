@@ -147,7 +147,7 @@ def run(
     for name, known in sets(corpus, masked):  # type: ignore[arg-type]
         train, test = known.only("train"), known.only("test")
         inside = dense_task.widths(encoder, known.pictures.side)
-        if inside is None:
+        if inside is None or (head == "decoder" and len(inside) < 2):
             continue
         for mode in modes:
             classes = largest(known, ignore) + 1
