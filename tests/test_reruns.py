@@ -102,7 +102,9 @@ def test_a_methods_code_reruns_that_method_and_a_comment_nothing(clone: Clone) -
 def test_what_two_methods_share_reruns_both_and_no_third(clone: Clone) -> None:
     clone.edit("modalities/common/info_nce.py", r"\Z", "\nUNUSED = 1\n")
     clone.run(sys.executable, "-m", "stages.source")
-    assert clone.repro("--dry") - ENDS == of("simclr")
+    # A dry run cannot know that what these two make will differ.
+    first = {name for name in of("simclr") if name.startswith(("build", "pretrain"))}
+    assert clone.repro("--dry") - ENDS == first
     clone.edit("modalities/common/info_nce.py", r"\nUNUSED = 1\n", "")
 
 

@@ -1,0 +1,104 @@
+"""What training waits for its input: `python -m benchmarks.steps [MODALITY [METHOD ...]]`.
+
+Of every method that params.yaml has settings for, on the corpus of the last run in artifacts/: samples a second end to
+end, batches made as the loop makes them, and of the same step on one constant batch. Both take turns, the first turn is
+dropped. One JSON line a method: medians, the smallest and largest of the end-to-end rates, and the ratio.
+"""
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import modalities
+from modalities.base import Batch
+from stages import cli, loop, optimizers, store
+from stages.checkpoint import Run
+from stages.reading import one
+
+TURNS = 5
+SECONDS = 1.5  # of a turn, about
+
+
+def training(job: cli.Job, corpus: Any, folder: Path) -> loop.Training:
+    """What the loop would train, at the first step of its first epoch."""
+    kind, train = modalities.pretext(job.modality, job.method), job.params["train"]
+    job.call(kind.build, "build", corpus, folder, seed=job.seed)
+    torch.manual_seed(job.seed)
+    encoder = job.call(modalities.encoder(job.modality), "encoder")
+    pretext = job.call(kind, "model", encoder, corpus, folder)
+    where = loop.place(train["device"])
+    pretext.to(where)
+    if train["channels_last"]:
+        pretext.to(memory_format=torch.channels_last)
+    keys = {name: train[name] for name in ("weight_decay", "momentum", "betas")}
+    players = pretext.players()
+    made = [
+        optimizers.make(loop.each(train["optimizer"], k), player, lr=loop.each(train["lr"], k), **keys)
+        for k, player in enumerate(players)
+    ]
+    found = loop.Training(
+        pretext, pretext, players, made, where, train["clip"], train["amp"], job.seed, train["health"], Run(), "steps"
+    )  # fmt: skip
+    found.begin_epoch(0)
+    return found
+
+
+def rates(made: loop.Training, batch: int, warmup: float) -> tuple[list[float], list[float]]:
+    """Samples a second of each turn: end to end, and on one constant batch."""
+    numbers, steps = count(), 1_000_000  # a schedule that hardly moves
+
+    def fresh() -> Batch:
+        ready = one(made.pretext, made.seed, next(numbers), batch)
+        return {name: x.to(made.where) for name, x in ready.items()}
+
+    constant = fresh()
+
+    def turn(some: int, read: bool) -> float:
+        began = time.perf_counter()
+        for _ in range(some):
+            made.step(fresh() if read else constant, steps, warmup)
+        if made.where.type == "cuda":
+            torch.cuda.synchronize()
+        return some * batch / (time.perf_counter() - began)
+
+    turn(2, True)
+    some = max(2, round(SECONDS * turn(2, True) / batch))
+    both: tuple[list[float], list[float]] = ([], [])
+    for k in range(TURNS + 1):
+        for read, found in zip((True, False), both, strict=True):
+            rate = turn(some, read)
+            if k:
+                found.append(rate)
+    return both
+
+
+def main(asked: list[str]) -> None:
+    params = cli.load()
+    names = asked[:1] or [name for name in modalities.modalities() if store.corpus_path(name).exists()]
+    for modality in names:
+        corpus: Any = modalities.corpus(modality)(store.corpus_path(modality))
+        pretexts: Any = cli.block(params, modality, "pretexts")
+        for method in asked[1:] or [name for name in pretexts if name != "random"]:
+            job = cli.job(params, modality, method)
+            train = job.params["train"]
+            with tempfile.TemporaryDirectory() as folder:
+                made = training(job, corpus.only("train"), Path(folder))
+                read, constant = rates(made, train["batch"], train["warmup"])
+            middle = [statistics.median(each) for each in (read, constant)]
+            about = {
+                "modality": modality, "method": method, "samples/s": round(middle[0], 1),
+                "least": round(min(read), 1), "most": round(max(read), 1), "constant": round(middle[1], 1),
+                "ratio": round(middle[0] / middle[1], 3),
+            }  # fmt: skip
+            print(json.dumps(about), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
