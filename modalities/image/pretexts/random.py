@@ -3,8 +3,8 @@
 Supervised, but for no steps (`train: {samples: 0}`). Its labels are never read then.
 
 With `calibrate`, batch norm takes its statistics from the data. That makes the untrained network more like a trained
-one, but, as measured on drawings and photographs, not a better one: a linear probe then finds three to seven points less
-(docs/results.md), and every method would look better by as much. So the default is without.
+one but, as measured on drawings and photographs, not a better one: a linear probe then finds four to seven points
+less (docs/results.md), and every method would look better by as much. So the default is without.
 """
 
 from pathlib import Path
