@@ -3,7 +3,7 @@
 Supervised, but for no steps (`train: {samples: 0}`). Its labels are never read then.
 
 With `calibrate`, batch norm takes its statistics from the data. That makes the untrained network more like a trained
-one but, as measured on drawings and photographs, not a better one: a linear probe then finds four to seven points
+one but, as measured on drawings and photographs, not a better one: a linear probe then finds four to eight points
 less (docs/results.md), and every method would look better by as much. So the default is without.
 """
 
