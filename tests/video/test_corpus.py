@@ -112,11 +112,9 @@ def test_a_clip_has_one_crop_and_one_flip(toy_videos: Videos) -> None:
     np.testing.assert_array_equal(uniform(np.array([16, 3]), 4), [[2, 6, 10, 14], [0, 1, 1, 2]])
 
 
-def test_a_clips_vector_is_the_mean_of_its_frames(toy_videos: Videos, tiny_frames: Frames) -> None:
+def test_an_encoder_rebuilt_from_its_spec_is_the_same(toy_videos: Videos, tiny_frames: Frames) -> None:
     clips = tiny_frames.eval().read(toy_videos, np.array([3, 8]))
     assert clips.shape == (2, 3, 4, 16, 16)
-    one_by_one = torch.stack([tiny_frames(clips[:, :, t]) for t in range(4)]).mean(0)
-    torch.testing.assert_close(tiny_frames(clips), one_by_one)
     again = rebuild("video", tiny_frames.spec).eval()
     again.load_state_dict(tiny_frames.state_dict())
     assert torch.equal(again(clips), tiny_frames(clips))

@@ -140,6 +140,18 @@ def test_files_that_are_no_video_say_why(tmp_path: Path) -> None:
 
 
 @needs_bad
+@pytest.mark.parametrize("name", ["animated.gif", "animated.webp"])
+def test_real_animations_have_all_their_frames(name: str) -> None:
+    assert len(list(decode(BAD / name))) == 10
+
+
+@needs_bad
+def test_a_real_variable_rate_keeps_its_gaps() -> None:
+    gaps = np.diff(header(BAD / "variable-frame-rate.mp4").times)
+    assert gaps.min() == pytest.approx(0.017, abs=2e-3) and gaps.max() == pytest.approx(0.4, abs=2e-3)
+
+
+@needs_bad
 def test_sound_alone_is_no_video() -> None:
     with pytest.raises(Refused) as caught:
         header(BAD / "audio-only.mp4")

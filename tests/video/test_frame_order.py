@@ -99,7 +99,7 @@ def test_the_frames_that_were_drawn_are_the_frames_shown(tmp_path: Path) -> None
 
 
 def test_a_tuple_shares_its_crop_and_flip_and_each_frame_has_its_colour(tmp_path: Path) -> None:
-    pretext = made(videos(24).only("train"), tmp_path)
+    pretext = made(videos(24).only("train"), tmp_path, jitter=[0.4, 0.4, 0.4, 0.1], dropped=0.2)
     draws = pretext.looks(np.resize(pretext.videos, 900), np.random.default_rng(0))
     boxes, flips = draws.boxes.reshape(-1, 3, 4), draws.flips.reshape(-1, 3)
     assert (boxes == boxes[:, :1]).all() and (flips == flips[:, :1]).all()
@@ -131,15 +131,14 @@ class Position(Frames):
     """Reads the first pixel of a frame: 0 for the first tower, so order is all that the head has."""
 
     def __init__(self) -> None:
-        super().__init__(encoder=tiny().encoder, frames=1)
-        self.dim = 1
+        super().__init__(encoder=tiny().encoder, frames=1, motion=0.0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, 0, :1, 0]
+    def vectors(self, frames: Tensor) -> Tensor:
+        return frames[:, 0, :1, 0]
 
 
 def test_a_head_that_knows_where_each_frame_lies_is_always_right(tmp_path: Path) -> None:
-    pretext = made(videos(24).only("train"), tmp_path, Position())
+    pretext = made(videos(24).only("train"), tmp_path, Position(), distances=False)
 
     class Between(torch.nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -153,14 +152,30 @@ def test_a_head_that_knows_where_each_frame_lies_is_always_right(tmp_path: Path)
     assert found["accuracy"] == found["balanced_accuracy"] == 1 and found["loss"] < 1e-3
 
 
+def test_the_head_of_the_paper_adds_up_frames_and_distances_compare_them(tmp_path: Path) -> None:
+    """Of a sum, what the middle frame adds does not depend on those around it; then nothing says "between"."""
+    corpus = videos(24).only("train")
+    torch.manual_seed(0)
+    first, other = torch.randn(2, 7, 3, 64)
+    mixed, rest = first.clone(), other.clone()
+    mixed[:, 1], rest[:, 1] = other[:, 1], first[:, 1]
+    for distances, adds in ((False, True), (True, False)):
+        pretext = made(corpus, tmp_path, distances=distances)
+        one, two = (
+            pretext.head(pretext.seen(a)) + pretext.head(pretext.seen(b))
+            for a, b in ((first, other), (mixed, rest))
+        )
+        assert torch.allclose(one, two, atol=1e-4) == adds
+
+
 def test_the_order_of_the_towers_reaches_the_loss(tmp_path: Path) -> None:
-    pretext = made(videos(24).only("train"), tmp_path).eval()
+    pretext = made(videos(24).only("train"), tmp_path, distances=False).eval()
     batch = pretext.batch(np.arange(8), np.random.default_rng(0))
     swapped = batch | {"frames": batch["frames"][:, [1, 0, 2]]}
     first, second = pretext(batch), pretext(swapped)
     assert not torch.isclose(first["loss"], second["loss"], rtol=1e-3)
     frames = batch["frames"]
-    slow = torch.cat([pretext.encoder(frames[:, k]) for k in range(3)], 1) @ pretext.head.weight.T
+    slow = torch.cat([pretext.encoder.vectors(frames[:, k]) for k in range(3)], 1) @ pretext.head.weight.T
     slow = torch.log_softmax(slow + pretext.head.bias, 1)[range(8), batch["label"]]
     torch.testing.assert_close(first["loss"], -slow.mean())
 

@@ -232,6 +232,20 @@ def test_the_real_broken_files(tmp_path: Path) -> None:
     assert all(videos.clip(k).std() > 5 for k in range(len(videos)))  # nothing became one flat colour
 
 
+@needs_bad
+def test_text_that_bears_the_name_of_a_video_costs_itself_alone(tmp_path: Path) -> None:
+    for k in range(3):
+        film(tmp_path / f"in/{k}.mp4", scene(k))
+    for name in ("text-renamed.jpg", "html-error-page.jpg", "latin-1.txt"):
+        (tmp_path / "in" / f"{name}.mp4").write_bytes((BAD / name).read_bytes())
+    _, rows, rejected = run(tmp_path / "in", tmp_path / "out", labels="none", max_rejected=0.5)
+    assert sorted(rows) == ["0.mp4", "1.mp4", "2.mp4"]
+    assert {file: reason for file, (reason, _) in rejected.items()} == dict.fromkeys(
+        ("text-renamed.jpg.mp4", "html-error-page.jpg.mp4", "latin-1.txt.mp4"), "unreadable"
+    )
+    assert all(detail.startswith("begins with") for _, detail in rejected.values())
+
+
 def test_shots_are_in_the_corpus(tmp_path: Path) -> None:
     green, red = scene(0, 15), scene(1, 15)
     for one, other in zip(green, red, strict=True):

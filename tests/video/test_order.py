@@ -12,11 +12,14 @@ from modalities.common import logistic
 from modalities.video.augment import squares
 from modalities.video.corpus import Videos
 from modalities.video.encoders import Frames
+from modalities.video.mining import survey
 from modalities.video.transfers import order
 from tests.video.toys import videos
 
+NONE = np.zeros((0, 5), np.int64)
 SETTINGS: dict[str, Any] = {
-    "tuples": 12, "span_max": 0.5, "gap_min": 0.17, "similar": 0.1, "strengths": [1e-3, 1e-1], "held_out": 0.2,
+    "limit": 0, "tuples": 12, "span_max": 0.5, "gap_min": 0.17, "similar": 0.1, "strengths": [1e-3, 1e-1],
+    "held_out": 0.2,
 }  # fmt: skip
 
 
@@ -40,18 +43,24 @@ def test_vectors_of_three_frames_lie_side_by_side(toy_videos: Videos, tiny_frame
     found = order.triples(tiny_frames, toy_videos, which, frames)
     for row, video, numbers in zip(found, which, frames, strict=True):
         one = [
-            tiny_frames(squares(toy_videos, np.array([video]), np.array([number]), 16))[0]
+            tiny_frames.vectors(squares(toy_videos, np.array([video]), np.array([number]), 16))[0]
             for number in numbers
         ]
-        np.testing.assert_allclose(row, torch.cat(one).detach().numpy(), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(row, torch.stack(one).detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_compared_is_how_far_apart_each_two_frames_are() -> None:
+    vectors = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    for row, (first, middle, last) in zip(order.apart(vectors), vectors, strict=True):
+        np.testing.assert_array_equal(row, np.abs([*(first - middle), *(middle - last), *(last - first)]))
 
 
 class Clock(Frames):
     """Knows how far a frame is, since the toy's ground grows brighter with time."""
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        level = x.mean((1, 2, 3))[:, None]
-        return torch.cat([level * 10, torch.randn(len(x), 1) * 1e-3], 1)
+    def vectors(self, frames: torch.Tensor) -> torch.Tensor:
+        level = frames.mean((1, 2, 3))[:, None]
+        return torch.cat([level * 10, torch.randn(len(frames), 1) * 1e-3], 1)
 
 
 def brighter(corpus: Videos) -> Videos:
@@ -65,11 +74,26 @@ def brighter(corpus: Videos) -> Videos:
 
 
 def test_it_finds_what_a_plane_can_tell(tiny_frames: Frames, tmp_path: Path) -> None:
-    """Order is no plane in times, but whether the middle is early is: b and d fixed, a early and e late cancel out."""
+    """On a line the middle one lies in between where two of the distances sum up to the third."""
     corpus = brighter(videos(32))
-    clock = Clock(encoder=tiny_frames.encoder, frames=4)
+    clock = Clock(encoder=tiny_frames.encoder, frames=4, motion=0.0)
     found = order.run(clock, corpus, None, tmp_path, seed=0, **SETTINGS)
-    assert found["accuracy.chance"] == 0.5 and 0.3 < found["accuracy"] <= 1
+    assert found["accuracy.chance"] == 0.5 and found["accuracy"] > 0.95
+
+
+def test_so_many_videos_of_each_split_are_asked_about(
+    tiny_frames: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def over(some: Videos, look: Any, label: str) -> list[Any]:
+        asked.append(some.ids)
+        return [([], NONE, [])] * len(some)
+
+    monkeypatch.setattr(survey, "over", over)
+    corpus = videos(32)
+    assert order.run(tiny_frames, corpus, None, Path(), seed=0, **(SETTINGS | {"limit": 5})) == {}
+    assert asked == [[*corpus.only("train").ids[:5], *corpus.only("test").ids[:5]]]
 
 
 def test_the_fit_is_that_of_scikit_learn() -> None:

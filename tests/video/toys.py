@@ -92,10 +92,11 @@ def _clip(
     return clip, place
 
 
-def tiny(norm: Any = "batch", side: int = 16) -> Frames:
+def tiny(norm: Any = "batch", side: int = 16, motion: float = 2.0) -> Frames:
     """A ResNet-18 eight channels wide that reads four frames."""
     torch.manual_seed(0)
-    return encoder(arch="resnet18", width=8, stem="3x3", norm=norm, side=side, stride=8, frames=4)
+    keys: Any = {"arch": "resnet18", "width": 8, "stem": "3x3", "norm": norm, "side": side, "stride": 8}
+    return encoder(**keys, frames=4, motion=motion)
 
 
 def make(method: str, corpus: Videos, built: Path, *, norm: Any = "batch", side: int = 16) -> Pretext:

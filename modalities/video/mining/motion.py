@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 Frames = NDArray[np.uint8]
 Shots = Sequence[tuple[int, int]]
 
-SIDE = (
-    64  # pixels of the short side that flow is measured on: enough for magnitudes, and a millisecond a frame
-)
+SIDE = 32  # pixels of the short side that flow is measured on: enough for magnitudes, and half a millisecond a frame
 
 
 def gray(frames: Iterable[Frames], side: int) -> list[Frames]:

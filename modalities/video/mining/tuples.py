@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 SIDE = 32  # pixels of the short side by which frames are compared
 ROUNDS = 8  # of drawing before a video is left with fewer tuples than asked for
-PAIRS = 1000  # of frames by which it is known how different frames of a video are
+PAIRS = 256  # of frames by which it is known how different frames of a video are
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class Colorization(Pretext):
         corpus: Videos,
         built: Path,
         *,
+        side: int,
         references: int,
         temperature: float,
         unit: bool,
@@ -54,6 +55,7 @@ class Colorization(Pretext):
     ) -> None:
         key = "colorization.model"
         for name, value, wrong, want in (
+            ("side", side, side < FINE or side % FINE, f"a multiple of {FINE} pixels"),
             ("references", references, references < 1, "at least 1 frame"),
             ("temperature", temperature, temperature <= 0, "a positive number"),
             ("width", width, width < 1, "at least 1"),
@@ -64,8 +66,8 @@ class Colorization(Pretext):
         if isinstance(trunk, FrameNet) and trunk.spec["stride"] > FINE:
             trunk = trunk.like(stride=FINE)
         pointing = Pointing(encoder=Lightness(encoder=trunk), width=width)
-        super().__init__(Frames(encoder=pointing, frames=encoder.frames), corpus, built)
-        self.references, self.temperature, self.unit = references, temperature, unit
+        super().__init__(encoder.around(pointing), corpus, built)
+        self.side, self.references, self.temperature, self.unit = side, references, temperature, unit
         found, fps = read(built)
         self.register_buffer("centroids", found)
         self.steps = np.maximum(1, np.rint(corpus.fps / fps)).astype(
@@ -112,7 +114,7 @@ class Colorization(Pretext):
         """Clips (N, T, 3, S, S), their frames under one crop and one flip."""
         videos, starts = self.windows[index].T
         frames = starts[:, None] + self.steps[videos][:, None] * np.arange(self.references + 1)
-        made = crop_flip(self.corpus, videos, frames, self.encoder.side, rng)
+        made = crop_flip(self.corpus, videos, frames, self.side, rng)
         return {"frames": made.transpose(1, 2).contiguous()}
 
     def labels(self, frames: Tensor, places: torch.Size) -> Tensor:

@@ -6,7 +6,12 @@ Misra, Zitnick and Hebert, ECCV 2016, arXiv:1603.08561. Of five frames a < b < c
 All three frames share a crop and a flip, since a crop of each one's own would tell their order by a moved ground;
 colour is jittered frame by frame, and some frames are left with one channel, so that no fade or flicker tells it. The
 mean over places of the shared encoder stands for the paper's fully connected layers.
-N tuples, n of a video, S side, D = encoder.dim.
+
+Departure: the paper's head, linear in the three vectors side by side (`distances: false`), adds up a score of each
+frame, and no such sum says "between": it can only ask whether a frame looks like the middle of its video. That helps
+where a video is one action from start to end, and not where things go to and fro. With `distances` the head also sees
+how far apart each two of the vectors are, number by number, of which a plane can say it.
+N tuples, n of a video, S side, E numbers of a frame's vector.
 """
 
 import json
@@ -59,6 +64,7 @@ class FrameOrder(Pretext):
         crop: list[float],
         jitter: list[float],
         dropped: float,
+        distances: bool,
     ) -> None:
         super().__init__(encoder, corpus, built)
         key = "frame_order.model"
@@ -70,7 +76,8 @@ class FrameOrder(Pretext):
         )
         self.negatives, self.dropped = negatives, dropped
         self.videos, self.tuples = read(built)
-        self.head = nn.Linear(3 * encoder.dim, 2)
+        self.distances = distances
+        self.head = nn.Linear((6 if distances else 3) * encoder.encoder.dim, 2)
 
     @classmethod
     def build(  # type: ignore[override]
@@ -141,14 +148,22 @@ class FrameOrder(Pretext):
 
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         frames, label = batch["frames"], batch["label"]  # (n, 3 frames, 3, S, S), (n,): 1 in order
-        vectors = self.encoder(frames.flatten(0, 1)).view(len(frames), -1)  # (n, 3D)
-        logits = self.head(vectors)
+        vectors = self.encoder.vectors(frames.flatten(0, 1)).view(len(frames), 3, -1)  # (n, 3, E)
+        logits = self.head(self.seen(vectors))
         right = (logits.argmax(1) == label).float()
         return {
             "loss": F.cross_entropy(logits, label),
             "accuracy": right.mean(),
             "balanced_accuracy": balanced(right, label),
         }
+
+    def seen(self, vectors: Tensor) -> Tensor:
+        """What the head is shown of the vectors of three frames, (n, 3, E): (n, 3E), or with distances (n, 6E)."""
+        if not self.distances:
+            return vectors.flatten(1)
+        # Distances are small beside the vectors, and what counts is which of them is the largest.
+        apart = F.layer_norm((vectors - vectors.roll(-1, 1)).abs().flatten(1), [vectors[0].numel()])
+        return torch.cat([vectors.flatten(1), apart], 1)
 
     def chance(self) -> dict[str, float]:
         return {"accuracy": max(self.negatives, 1 - self.negatives), "balanced_accuracy": 0.5}

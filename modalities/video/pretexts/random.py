@@ -16,7 +16,7 @@ from modalities.video.corpus import Videos
 from modalities.video.encoders import Frames
 from modalities.video.shared import preview
 
-BATCH = 32  # videos
+BATCH, ENOUGH = 32, 128  # videos at a time, and at most, whose statistics are taken
 
 
 class Random(Pretext):
@@ -53,7 +53,8 @@ class Random(Pretext):
         training = self.encoder.training
         self.encoder.train()
         device = next(self.encoder.parameters()).device
-        for rows in np.array_split(np.arange(len(self.corpus)), -(-len(self.corpus) // BATCH)):
+        some = np.unique(np.linspace(0, len(self.corpus) - 1, ENOUGH).astype(np.int64))
+        for rows in np.array_split(some, -(-len(some) // BATCH)):
             self.encoder(self.encoder.read(self.corpus, rows).to(device))
         self.encoder.train(training)
         for norm, momentum in zip(norms, usual, strict=True):

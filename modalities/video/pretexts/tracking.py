@@ -65,7 +65,7 @@ class Tracking(Pretext):
         self.margin, self.negatives, self.hard_after, self.mirror = margin, negatives, hard_after, mirror
         self.crop = crop
         self.videos, self.patches = read(built)
-        self.head = nn.Linear(encoder.dim, width)
+        self.head = nn.Linear(encoder.encoder.dim, width)
         self.register_buffer("progress", torch.zeros(()))
 
     @classmethod
@@ -121,7 +121,7 @@ class Tracking(Pretext):
 
     def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         count = len(batch["patches"])
-        codes = unit(self.head(self.encoder(batch["patches"].flatten(0, 1)))).view(
+        codes = unit(self.head(self.encoder.vectors(batch["patches"].flatten(0, 1)))).view(
             count, 2, -1
         )  # (N, 2, width)
         every, videos = gather(codes), gather(batch["video"])

@@ -13,7 +13,7 @@ from modalities.base import Encoder
 from modalities.common.device import device
 
 CELL = 8  # pixels from one feature to the next
-READ = 2**20  # pixels encoded at a time
+READ = 2**18  # pixels encoded at a time: with more, maps no longer fit into a core's cache
 
 
 def has_maps(encoder: Encoder) -> bool:

@@ -165,5 +165,9 @@ def _frame(
     middle = corner + way.ground[t] + (np.array(size[::-1]) - 1) / 2
     under = cv2.getRectSubPix(ground, size[::-1], tuple(middle.tolist()))
     moved = cv2.warpAffine(sprite, paths.matrix(way, t, len(sprite)), size[::-1], flags=cv2.INTER_LINEAR)
-    over = under * (1 - moved[..., 3:]) + 255 * moved[..., :3]
-    return np.rint(over).astype(np.int16), (moved[..., 3] >= 0.5).astype(np.uint8)
+    made = under.astype(np.int16)
+    left, top = np.floor(way.centre[t] - way.side[t]).astype(int).clip(0)  # outside, nothing is drawn
+    right, bottom = np.ceil(way.centre[t] + way.side[t]).astype(int) + 1
+    box = np.s_[top:bottom, left:right]
+    made[box] = np.rint(under[box] * (1 - moved[box][..., 3:]) + 255 * moved[box][..., :3])
+    return made, (moved[..., 3] >= 0.5).astype(np.uint8)

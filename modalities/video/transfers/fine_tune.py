@@ -1,7 +1,7 @@
 """Fine-tune: train the whole encoder, under a fresh linear head, on clips of a share of the labels.
 
 The protocol is that of pictures (modalities/image/transfers/fine_tune.py); a clip is the encoder's frames, evenly over
-the video, with one crop and one flip, and its vector their mean. Fine-tuning the encoder of the untrained method
+the video, with one crop and one flip. Fine-tuning the encoder of the untrained method
 `random` is exactly training from scratch on those labels: the curve all others must lie above.
 N videos, T frames, S side.
 """

@@ -2,8 +2,10 @@
 
 Shuffle and learn (Misra et al. 2016, arXiv:1603.08561) as a test. Tuples follow the rules of `frame_order`, half of
 them in order, half of them shown backwards. Logistic regression is fitted on tuples of training videos and asked about
-those of test videos. What moves more looks less alike, whatever an encoder has learnt: so read it beside `random`.
-n tuples, M frames, D = encoder.dim.
+those of test videos. It sees how far apart each two of the three vectors are, number by number: the vectors themselves,
+side by side, would only be added up, and no sum of three scores says "between". What moves more looks less alike,
+whatever an encoder has learnt: so read it beside `random`.
+n tuples, M frames, E numbers of a frame's vector.
 """
 
 from pathlib import Path
@@ -31,6 +33,7 @@ def run(
     out: Path,
     *,
     seed: int,
+    limit: int,
     tuples: int,
     span_max: float,
     gap_min: float,
@@ -40,21 +43,24 @@ def run(
 ) -> dict[str, float]:
     """Accuracy on the test split of the corpus, chance .5. Empty where either split has no tuple.
 
-    tuples: of a video, at most. strengths: of weight decay, of which one is chosen on the share `held_out` of the
-    training videos. `fit` and `out` are not used. Raises ValueError where held_out is not between 0 and 1.
+    limit: videos of each split, by id, 0: all. tuples: of a video, at most. strengths: of weight decay, of which one
+    is chosen on the share `held_out` of the training videos. `fit` and `out` are not used. Raises ValueError where
+    held_out is not between 0 and 1.
     """
     if not 0 < held_out < 1:
         raise ValueError(f"video.transfers.order.held_out is {held_out}; use a share between 0 and 1")
     look = survey.LookForTuples(tuples, span_max, gap_min, similar, seed)
+    some = {split: np.flatnonzero(corpus.splits == split)[: limit or None] for split in ("train", "test")}
+    videos = corpus.take(np.concatenate(list(some.values())))
+    every = iter([each for _, each, _ in survey.over(videos, look, "order")])
     asked = {}
-    for split in ("train", "test"):
-        videos = corpus.take(np.flatnonzero(corpus.splits == split))
+    for split, rows in some.items():
+        videos = corpus.take(rows)
         rng = np.random.default_rng([seed, split == "test"])
-        found = [each for _, each, _ in survey.over(videos, look, f"order {split}")]
-        which, frames, label = questions(found, rng)
+        which, frames, label = questions([next(every) for _ in rows], rng)
         if len(np.unique(which)) < 2:
             return {}
-        asked[split] = triples(encoder, videos, which, frames), label, which
+        asked[split] = apart(triples(encoder, videos, which, frames)), label, which
     (x, y, which), (test, truth, _) = asked["train"], asked["test"]
     standard = logistic.Standard(x)
     weights = fitted(standard(x), y, which, strengths, held_out, seed)
@@ -73,16 +79,22 @@ def questions(found: list[Index], rng: np.random.Generator) -> tuple[Index, Inde
 
 @torch.inference_mode()
 def triples(encoder: Encoder, corpus: Videos, which: Index, frames: Index) -> NDArray[np.float32]:
-    """(n, 3 D): the vectors of the three frames side by side. Each frame is encoded once."""
+    """(n, 3, E): the vectors of the three frames. Each frame is encoded once."""
     where = device()
     encoder.to(where).eval()
     assert isinstance(encoder, Frames)
     pairs, places = np.unique(np.stack([which.repeat(3), frames.reshape(-1)], 1), axis=0, return_inverse=True)
     vectors = [
-        encoder(squares(corpus, part[:, 0], part[:, 1], encoder.side).to(where)).float().cpu()
+        encoder.vectors(squares(corpus, part[:, 0], part[:, 1], encoder.side).to(where)).float().cpu()
         for part in np.array_split(pairs, -(-len(pairs) // READ))
     ]
-    return np.asarray(torch.cat(vectors).numpy()[places.reshape(-1)].reshape(len(frames), -1))
+    return np.asarray(torch.cat(vectors).numpy()[places.reshape(-1)].reshape(len(frames), 3, -1))
+
+
+def apart(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, 3 E) of (n, 3, E): how far first and middle are apart, middle and last, last and first."""
+    far: NDArray[np.float32] = np.abs(vectors - np.roll(vectors, -1, 1))
+    return far.reshape(len(vectors), -1)
 
 
 def fitted(
