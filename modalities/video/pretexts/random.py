@@ -1,6 +1,9 @@
 """Random: untrained weights. What every method must beat to be worth its training.
 
 Supervised, but for no steps (`train: {samples: 0}`). Its labels are never read then.
+
+With `calibrate`, batch norm takes its statistics from the data. On the default clips that made the untrained network
+better at carrying masks along and worse for a linear probe; the default is without, as for pictures.
 N videos, T frames of each, S side.
 """
 
@@ -39,10 +42,7 @@ class Random(Pretext):
 
     @torch.no_grad()
     def before_epoch(self, encode: Encode) -> list[nn.Parameter]:
-        """One label-free pass that sets batch-norm statistics to those of the data.
-
-        Without it an untrained network with batch norm is a much worse feature, and flatters every method.
-        """
+        """With `calibrate`, one label-free pass that sets batch-norm statistics to those of some videos."""
         norms = [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         if not self.calibrate or not norms:
             return []
