@@ -262,6 +262,11 @@ def test_the_real_sets_are_read(tmp_path: Path) -> None:
     for name, splits, fit in (("bccd", (292, 72), "squash"), ("camvid", (270, 100), "crop")):
         meta, _, rejected = run(DATA / name / f"{name}.zip", tmp_path / name, side=48, fit=fit, limit=0)
         assert (meta["train"], meta["test"]) == splits and not rejected, json.dumps(meta)
+    for name, classes_there in (("cards", 6), ("household", 30)):
+        run(DATA / name / f"{name}.zip", tmp_path / name, side=48, fit="pad")
+        known = marked.boxed(corpus(tmp_path / name))
+        assert known and len(known.classes) == classes_there
+        assert all((each.edges >= 0).all() and (each.edges <= 48).all() for each in known.boxes)
     cells, streets = (marked.boxed(corpus(tmp_path / "bccd")), marked.masked(corpus(tmp_path / "camvid")))
     assert cells and streets and cells.classes == ["Platelets", "RBC", "WBC"]
     assert sum(len(boxes.classes) for boxes in cells.boxes) > 4800

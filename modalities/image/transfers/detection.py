@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, from_numpy, nn
 
 from modalities.base import Batch, Encoder, Index, Pretext
+from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
 from modalities.image.judging import coco, dense_task
 from modalities.image.judging.coco import Found
@@ -25,7 +26,7 @@ from modalities.image.shared import preview
 Fit = Callable[..., object]
 LEVELS = 3  # maps that the pyramid stands on
 READ = 32  # pictures judged at a time
-SHOWN, SURE = 8, 0.3  # pictures that are drawn, with answers of this score and more
+SHOWN, SURE = 8, 0.4  # pictures that are drawn, with answers of this score and more
 OVERLAP, LEAST_SCORE, MOST = 0.6, 0.02, 100  # of answers that are kept: FCOS's overlap, COCO's number
 
 
@@ -107,7 +108,7 @@ class Detect(Pretext):
 
 def run(
     encoder: ImageEncoder,
-    corpus: object,
+    corpus: Images,
     fit: Fit,
     out: Path,
     *,
@@ -130,7 +131,7 @@ def run(
     if channels < 32 or channels % 32:
         raise ValueError(f"image.transfers.detection.channels is {channels}; use a multiple of 32")
     found: dict[str, float] = {}
-    for name, known in sets(corpus, boxed):  # type: ignore[arg-type]
+    for name, known in sets(corpus, boxed):
         train, test = known.only("train"), known.only("test")
         inside = dense_task.widths(encoder, known.pictures.side)
         if inside is None:

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from modalities.base import Batch, Index, Pretext
 from modalities.common.embedding import READ
+from modalities.image.corpus import Images
 from modalities.image.encoders import ImageEncoder
 from modalities.image.judging import confusion, dense_task
 from modalities.image.judging.marked import Masked, masked, sets
@@ -118,7 +119,7 @@ class Segment(Pretext):
 
 def run(
     encoder: ImageEncoder,
-    corpus: object,
+    corpus: Images,
     fit: Fit,
     out: Path,
     *,
@@ -144,7 +145,7 @@ def run(
     if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
         raise ValueError(f"image.transfers.segmentation.crop is {crop}; use two shares, 0 < from <= to <= 1")
     found: dict[str, float] = {}
-    for name, known in sets(corpus, masked):  # type: ignore[arg-type]
+    for name, known in sets(corpus, masked):
         train, test = known.only("train"), known.only("test")
         inside = dense_task.widths(encoder, known.pictures.side)
         if inside is None or (head == "decoder" and len(inside) < 2):
