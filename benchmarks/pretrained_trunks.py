@@ -39,8 +39,8 @@ def pretrained(method: str, pictures: Images, seed: int, scratch: Path) -> Image
     made = modalities.pretext("image", method)(trunk, pictures.only("train"), scratch, **own["model"])
     settings = params["train"] | PRETRAIN | own["train"] | {"device": "cpu"}
     loop.fit(made, seed=seed, scratch=scratch / f"{method} {seed}", label=f"{method} {seed}", **settings)
-    found: Any = made.encoder
-    return found
+    assert isinstance(made.encoder, ImageEncoder)
+    return made.encoder
 
 
 def judged(task: str, trunk: ImageEncoder, pictures: Images, seed: int, scratch: Path) -> dict[str, float]:
