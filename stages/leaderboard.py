@@ -17,11 +17,13 @@ LEADS = (
     "accuracy",
     "J&F",
     "mIoU",
+    "AP",
+    "mAP",
     "spearman",
     "perplexity",
 )  # what a task is known by, where it has one of these
-# A metric is better when it is less if one of these words is in its name.
 FIRST = ("accuracy", "bits_per_byte", "J&F")  # of several metrics of a task, the one that is shown
+# A metric is better when it is less if one of these words is in its name.
 LESS = ("perplexity", "bits", "error", "decay", "repeated", "copied", "alignment", "uniformity")
 COLUMNS = (
     "modality", "method", "task", "metric", "mean", "std", "seeds", "chance", "samples", "parameters",

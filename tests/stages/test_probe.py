@@ -70,7 +70,7 @@ def test_without_probes_the_features_are_still_written(
 @pytest.mark.parametrize(
     ("probes", "message"),
     [
-        ({"knm": {}}, 'no probe "knm"; have knn, labels, linear; did you mean knn'),
+        ({"knm": {}}, 'no probe "knm"; have knn, labels, linear, retrieval; did you mean knn'),
         (
             {"knn": {"k": 5, "temprature": 0.1}},
             r"unknown key image\.probes\.knn\.temprature; did you mean temper",
