@@ -9,7 +9,6 @@ T frames, S side of the pictogram in pixels.
 """
 
 import hashlib
-import io
 import tempfile
 import zipfile
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ class Moving:
         way = paths.draw(rng, kind, count, size)
         grounds = _grounds(self.carrier, size)
         ground = grounds[rng.integers(len(grounds))]
-        sprite = _sprite(self.drawings, svg, int(np.ceil(way.side.max())))
+        sprite = named.sprite(self.drawings, svg, int(np.ceil(way.side.max())))
         corner = rng.random(2) * (np.array(ground.shape[1::-1]) - size[::-1] - np.ptp(way.ground, axis=0))
         corner = corner - way.ground.min(0)
         made = [_frame(ground, corner, sprite, way, t, size) for t in range(count)]
@@ -139,18 +138,6 @@ def _grounds(archive: Path, size: tuple[int, int]) -> list[Pixels]:
             wide, tall = (int(np.ceil(scale * side)) for side in frame.shape[1::-1])
             found.append(np.asarray(cv2.resize(frame, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8))
     return found
-
-
-def _sprite(drawings: Path, svg: str, side: int) -> NDArray[np.float32]:
-    """(S, S, 4): red, green and blue times alpha, and alpha, in [0, 1]."""
-    from PIL import Image
-
-    png = named.Drawing(drawings, side)(svg).picture
-    assert isinstance(png, bytes)
-    drawn = np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))
-    pixels: NDArray[np.float32] = drawn.astype(np.float32) / np.float32(255)
-    pixels[..., :3] *= pixels[..., 3:]
-    return pixels
 
 
 def _frame(
