@@ -14,7 +14,7 @@ SHOW = cat $(REPORT)/leaderboard.md && printf '\nreport: %s\n' '$(CURDIR)/$(REPO
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := all
-.PHONY: all install check repro leaderboard test lint types slow serve refresh hooks clean help
+.PHONY: all install check repro leaderboard test lint types slow bench serve refresh hooks clean help
 
 all: repro ## install, check the settings, get the data, run what has changed, show the leaderboard
 
@@ -65,6 +65,14 @@ types: .venv/.test
 
 slow: .venv/.test ## the tests that take minutes
 	$(BIN)/$(PYTEST) -n 0 -m slow
+
+.venv/.bench: .venv/.made pyproject.toml constraints.txt
+	$(PIP) -e ".[test,peers]"
+	@touch .venv/.core .venv/.test $@
+
+# It measures against peers, which are installed beside; some rows need data: see benchmarks/__main__.py.
+bench: .venv/.bench ## the benchmarks, and their table in docs/performance.md (PICTURES=folder CLIPS=folder TEXT=file ROWS="augment ...")
+	$(BIN)/python -m benchmarks $(if $(PICTURES),pictures=$(PICTURES)) $(if $(CLIPS),clips=$(CLIPS)) $(if $(TEXT),text=$(TEXT)) $(ROWS)
 
 refresh: .venv/.core ## the same as `make`, as a Prefect flow
 	@$(BIN)/python -m pipelines.refresh

@@ -2,18 +2,15 @@
 
 Both sides make the same views of the same pictures, which are smooth noise with the spectrum of photographs. A peer is
 a torch DataLoader of two workers, already started, that reads JPEG files (lightly's own dataset) or arrays in memory.
-Ours reads a memory-mapped store of the decoded pictures, on two threads. Peer and ours take turns, the first round is
-dropped, and one JSON line a row gives images a second (median, smallest, largest) and the ratio of the medians.
+Ours reads a memory-mapped store of the decoded pictures, on two threads. One JSON line a row.
 
 lightly resizes bilinearly and blurs with boxes (both cheaper than the bicubic and the true Gaussian of ours); neither
 side normalises. Blur is on at 64 and 224 pixels and off at 32, alike on both sides.
 """
 
-import json
-import statistics
 import sys
 import tempfile
-import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +23,12 @@ from lightly.transforms.simclr_transform import SimCLRTransform
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torchvision import transforms
 
+from benchmarks.pictures import PEER, SECONDS, WORKERS, loader, ours, pictures, store
+from benchmarks.rates import measured, tell
 from modalities.image.augment import Recipe, crop_flip, views
-from modalities.image.corpus import Images
-
-WORKERS = 2
 
 
 @dataclass(frozen=True)
@@ -44,28 +40,14 @@ class Setting:
     count: int
     batch: int
     blur: float
+    asked: tuple[float, float]  # ratios to lightly on JPEG files, and on arrays
 
 
 SETTINGS = [
-    Setting(64, 128, 1024, 128, 0.5),
-    Setting(32, 32, 2048, 256, 0.0),
-    Setting(224, 256, 192, 32, 0.5),
+    Setting(64, 128, 1024, 128, 0.5, (8.0, 4.0)),
+    Setting(32, 32, 2048, 256, 0.0, (8.0, 4.0)),
+    Setting(224, 256, 192, 32, 0.5, (4.0, 4.0)),
 ]
-
-
-def pictures(count: int, side: int) -> NDArray[np.uint8]:
-    """(count, side, side, 3): noise whose amplitude falls with frequency, as that of photographs does."""
-    rng = np.random.default_rng(side)
-    frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
-    fall = 1 / np.maximum(frequency, 1 / side)
-    out = np.empty((count, side, side, 3), np.uint8)
-    for k in range(count):
-        layers = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(4, side, side))) * fall, (side, side))
-        layers /= layers.std((1, 2), keepdims=True)
-        # Three quarters of the variance is common to the channels.
-        mixed = 0.87 * layers[3] + 0.5 * layers[:3]
-        out[k] = (128 + 55 * mixed).clip(0, 255).transpose(1, 2, 0)
-    return out
 
 
 class Arrays(Dataset[Any]):
@@ -86,62 +68,14 @@ def turns(image: Tensor) -> Tensor:
     return torch.stack([image.rot90(k, (1, 2)) for k in range(4)])
 
 
-def store(pixels: NDArray[np.uint8], folder: Path) -> Images:
-    """The pictures as ingest leaves them: one memory-mapped shard."""
-    np.save(folder / "images-00000.npy", pixels)
-    count = len(pixels)
-    return Images(
-        shards=[np.load(folder / "images-00000.npy", mmap_mode="r")],
-        ids=[str(k) for k in range(count)],
-        labels=np.full(count, -1),
-        splits=np.full(count, "train"),
-        classes=[],
-        rows=np.arange(count),
-    )
-
-
-def loader(data: Any, batch: int) -> DataLoader[Any]:
-    return DataLoader(data, batch, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-
-
-def ours(
-    count: int, batch: int, make: Callable[[NDArray[np.int64], np.random.Generator], Tensor]
-) -> Iterable[Tensor]:
-    order = np.random.default_rng(0).permutation(count)
-    for step, start in enumerate(range(0, count, batch)):
-        yield make(order[start : start + batch], np.random.default_rng([17, step]))
-
-
-def rate(epoch: Callable[[], Iterable[Any]], count: int) -> float:
-    """Images a second of whole epochs, for at least half a second."""
-    epochs, start = 0, time.perf_counter()
-    while not epochs or time.perf_counter() - start < 0.5:
-        for _ in epoch():
-            pass
-        epochs += 1
-    return epochs * count / (time.perf_counter() - start)
-
-
-def compare(rounds: int, count: int, sides: dict[str, Callable[[], Iterable[Any]]]) -> None:
-    """Run "ours" and its peers in turn and print a line for each peer."""
-    rates: dict[str, list[float]] = {name: [] for name in sides}
-    for number in range(rounds + 1):
-        for name, epoch in sides.items():
-            found = rate(epoch, count)
-            if number:
-                rates[name].append(found)
-    of = {
-        name: {"median": round(statistics.median(r)), "min": round(min(r)), "max": round(max(r))}
-        for name, r in rates.items()
-    }
-    for name in [name for name in sides if name != "ours"]:
-        ratio = round(of["ours"]["median"] / of[name]["median"], 1)
-        print(
-            json.dumps(
-                {"name": name, "unit": "images/s", "peer": of[name], "ours": of["ours"], "ratio": ratio}
-            ),
-            flush=True,
-        )
+def compare(
+    row: str, asked: dict[str, float], rounds: int, count: int, sides: dict[str, Callable[[], Iterable[Any]]]
+) -> None:
+    """Run "ours" and its peers in turn, whole epochs; a line for each peer."""
+    work = {name: (lambda epoch=epoch: deque(epoch(), 0), count) for name, epoch in sides.items()}
+    rates = measured(work, rounds, SECONDS)
+    for name, ratio in asked.items():
+        tell(row, "images/s", {"ours": rates["ours"], name: rates[name]}, ratio)
 
 
 def simclr(setting: Setting, rounds: int, folder: Path) -> None:
@@ -161,11 +95,13 @@ def simclr(setting: Setting, rounds: int, folder: Path) -> None:
     jpeg = loader(LightlyDataset(str(files), transform=transform), setting.batch)
     arrays = loader(Arrays(decoded, transform), setting.batch)
     compare(
+        f"SimCLR, two views of {side} px from {source}",
+        {"lightly on JPEG": setting.asked[0], "lightly on arrays": setting.asked[1]},
         rounds,
         count,
         {
-            f"SimCLR, two views of {side} px from {source}: lightly on JPEG": lambda: jpeg,
-            f"SimCLR, two views of {side} px from {source}: lightly on arrays": lambda: arrays,
+            "lightly on JPEG": lambda: jpeg,
+            "lightly on arrays": lambda: arrays,
             "ours": lambda: ours(
                 count, setting.batch, lambda index, rng: views(corpus, index, side, rng, [recipe, recipe])
             ),
@@ -189,10 +125,12 @@ def rotation(rounds: int, folder: Path) -> None:
         return torch.from_numpy(out)
 
     compare(
+        f"four turns of {side} px",
+        {PEER: 3.0},
         rounds,
         count,
         {
-            f"four turns of {side} px: a data loader, sample by sample": lambda: single,
+            PEER: lambda: single,
             "ours": lambda: ours(count, batch, turned),
         },
     )

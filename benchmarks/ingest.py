@@ -1,24 +1,26 @@
-"""Ingest against decoding and resizing alone: `python -m benchmarks.ingest FOLDER_OR_ZIP [SIDE]`.
+"""Ingest against decoding and resizing alone: `python -m benchmarks.ingest [FOLDER_OR_ZIP [SIDE]]`.
+
+Without a folder, 2,048 pictures of 128 px are made.
 
 Alone means: two processes, already started, read each JPEG, decode it, resize it and drop it. Every decoder that is
 installed is tried: Pillow, torchvision, OpenCV, and simplejpeg where it is there. Ingest is timed whole: listing,
-starting two processes, hashing, decoding, checking, splitting, writing. Of all, the first of the rounds is dropped: it
-imports the libraries and starts the server that ingest's processes are forked from. One JSON line: medians of files a
-second, and ingest's rate over that of each decoder.
+starting two processes, hashing, decoding, checking, splitting, writing; the round that is dropped imports the libraries
+and starts the server that ingest's processes are forked from. One JSON line a decoder.
 """
 
 import contextlib
 import io
-import json
 import multiprocessing
-import statistics
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from benchmarks.rates import measured, tell
 
 ROUNDS = 5
 
@@ -90,45 +92,51 @@ def installed(files: list[Path], side: int) -> list[str]:
     return found
 
 
-def main(source: Path, side: int) -> None:
-    from modalities.common import parallel
+def jpegs(source: Path | None, scratch: Path) -> Path:
+    """The folder of files: the one named, what a zip holds, or pictures that are made."""
+    root = scratch / "files"
+    if source is None:
+        from PIL import Image
+
+        from benchmarks.pictures import pictures
+
+        root.mkdir()
+        for k, pixels in enumerate(pictures(2048, 128)):
+            Image.fromarray(pixels).save(root / f"{k:04d}.jpg", quality=90)
+        return root
+    if source.suffix != ".zip":
+        return source
+    zipfile.ZipFile(source).extractall(root)
+    return root
+
+
+def whole(root: Path, scratch: Path, side: int) -> None:
     from modalities.image.ingest import ingest
 
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory(dir=scratch) as out:
+        ingest(str(root), Path(out), side=side, fit="squash", labels="none", test=0.2, max_rejected=1.0, limit=0,
+               composed={}, tasks={})  # fmt: skip
+
+
+def main(source: Path | None, side: int) -> None:
+    from modalities.common import parallel
+
     parallel.processes = lambda: 2
-    with tempfile.TemporaryDirectory() as scratch:
-        root = source
-        if source.suffix == ".zip":
-            root = Path(scratch) / "files"
-            zipfile.ZipFile(source).extractall(root)
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(2) as pool:
+        root = jpegs(source, Path(folder))
         files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in (".jpg", ".jpeg")]
-        seconds: dict[str, list[float]] = {}
-        with multiprocessing.get_context("spawn").Pool(2) as pool:
-            names = installed(files, side)
-            for number in range(
-                ROUNDS + 1
-            ):  # the first round warms the disk's cache and the processes, and is dropped
-                for name in names:
-                    start = time.perf_counter()
-                    pool.map(_read, [(name, str(path), side) for path in files], chunksize=32)
-                    seconds.setdefault(name, []).append(time.perf_counter() - start)
-                start = time.perf_counter()
-                with contextlib.redirect_stdout(io.StringIO()):
-                    ingest(str(root), Path(scratch) / str(number), side=side, fit="squash", labels="none",
-                           test=0.2, max_rejected=1.0, limit=0, composed={}, tasks={})  # fmt: skip
-                seconds.setdefault("ingest", []).append(time.perf_counter() - start)
-        rates = {name: len(files) / statistics.median(taken[1:]) for name, taken in seconds.items()}
-        print(
-            json.dumps(
-                {
-                    "source": source.name,
-                    "files": len(files),
-                    "side": side,
-                    "files_per_second": {name: round(rate) for name, rate in rates.items()},
-                    "ratio": {name: round(rates["ingest"] / rates[name], 3) for name in names},
-                }
-            )
-        )
+
+        def alone(name: str) -> None:
+            pool.map(_read, [(name, str(path), side) for path in files], chunksize=32)
+
+        work: Any = {name: (partial(alone, name), len(files)) for name in installed(files, side)}
+        rates = measured(work | {"ours": (lambda: whole(root, Path(folder), side), len(files))}, ROUNDS)
+        fastest = max((name for name in rates if name != "ours"), key=lambda name: median(rates[name]))
+        for name in work:
+            against = {"ours": rates["ours"], f"decoding alone, {name}": rates[name]}
+            asked = 0.8 if name == fastest else None
+            tell(f"ingest of {len(files):,} JPEG files to {side} px", "files/s", against, asked)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 48)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else 48)

@@ -7,7 +7,7 @@ that the `image` block of params.yaml describes, which normalises by itself, the
 schedule and augmentation settings, and are judged by the same probes. Seconds are those of training, input included;
 sides take turns.`--channels-last` gives lightly's side the memory format that ours has, which its examples do without.
 
-One JSON line a run, and one a method with means, standard deviations and the ratio of seconds.
+One JSON line a run, and one a method with means, standard deviations and the ratio of the rates.
 """
 
 import copy
@@ -42,6 +42,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
 import modalities
+from benchmarks.rates import tell
 from modalities.base import Encoder, Features
 from modalities.probes import knn, linear
 from stages import cli, loop, optimizers
@@ -156,8 +157,8 @@ class SwAV(nn.Module):
     def transform(model: dict[str, Any], side: int) -> Any:
         recipe = model["crops"]["large"]
         return SwaVTransform(
-            crop_sizes=(side,), crop_counts=(2,), crop_min_scales=(recipe["scale"][0],),  # type: ignore[arg-type]
-            crop_max_scales=(recipe["scale"][1],), **keywords(recipe),  # type: ignore[arg-type]
+            crop_sizes=(side,), crop_counts=(2,), crop_min_scales=(recipe["scale"][0],),
+            crop_max_scales=(recipe["scale"][1],), **keywords(recipe),
         )  # fmt: skip
 
     def forward(self, views: list[Tensor], step: int) -> Tensor:
@@ -235,11 +236,12 @@ def compare(
             took = time.monotonic() - began
             runs.append(judged(encoder, corpus, params, seed) | {"seconds": round(took, 1)})
             print(json.dumps({"method": method, "seed": seed, "side": side} | runs[-1]), flush=True)
-    print(json.dumps({"method": method, "samples": samples} | summary(found)), flush=True)
+    rates = {side: [samples / run["seconds"] for run in runs] for side, runs in found.items()}
+    tell(f"{method}, training on {samples:,} samples", "samples/s", rates, 1 / 0.7, **summary(found))
 
 
 def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Means and deviations of both sides, the difference in standard errors of it, and the ratio of seconds."""
+    """Means and deviations of both sides, and the difference in standard errors of it."""
     about: dict[str, Any] = {}
     for name in ("knn", "linear"):
         mean, std = {}, {}
@@ -249,8 +251,7 @@ def summary(found: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
             about[f"{name} {side}"] = [round(mean[side], 4), round(std[side], 4)]
         error = (sum(value**2 for value in std.values()) / len(SEEDS)) ** 0.5
         about[f"{name} ahead by, in standard errors"] = round((mean["ours"] - mean["lightly"]) / error, 2)
-    seconds = {side: statistics.median(run["seconds"] for run in runs) for side, runs in found.items()}
-    return about | {"seconds": seconds, "ratio": round(seconds["ours"] / seconds["lightly"], 3)}
+    return about
 
 
 def main(folder: Path, samples: int, methods: list[str], channels_last: bool) -> None:

@@ -1,15 +1,12 @@
 """What training waits for its input: `python -m benchmarks.steps [MODALITY [METHOD ...]]`.
 
 Of every method that params.yaml has settings for, on the corpus of the last run in artifacts/: samples a second end to
-end, batches made as the loop makes them, and of the same step on one constant batch. Both take turns, the first turn is
-dropped. One JSON line a method: medians, the smallest and largest of the end-to-end rates, and the ratio.
+end, batches made as the loop makes them, and of the same step on one constant batch. One JSON line a method.
 """
 
-import json
-import statistics
 import sys
 import tempfile
-import time
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import torch
 
 import modalities
+from benchmarks.rates import Rates, measured, tell
 from modalities.base import Batch
 from stages import cli, loop, optimizers, store
 from stages.checkpoint import Run
@@ -24,6 +22,7 @@ from stages.reading import one
 
 TURNS = 5
 SECONDS = 1.5  # of a turn, about
+CONSTANT = "the same step on one constant batch"
 
 
 def training(job: cli.Job, corpus: Any, folder: Path) -> loop.Training:
@@ -50,8 +49,8 @@ def training(job: cli.Job, corpus: Any, folder: Path) -> loop.Training:
     return found
 
 
-def rates(made: loop.Training, batch: int, warmup: float) -> tuple[list[float], list[float]]:
-    """Samples a second of each turn: end to end, and on one constant batch."""
+def rates(made: loop.Training, batch: int, warmup: float) -> Rates:
+    """Samples a second, end to end and on one constant batch."""
     numbers, steps = count(), 1_000_000  # a schedule that hardly moves
 
     def fresh() -> Batch:
@@ -60,23 +59,17 @@ def rates(made: loop.Training, batch: int, warmup: float) -> tuple[list[float], 
 
     constant = fresh()
 
-    def turn(some: int, read: bool) -> float:
-        began = time.perf_counter()
+    def turn(some: int, read: bool) -> None:
         for _ in range(some):
             made.step(fresh() if read else constant, steps, warmup)
         if made.where.type == "cuda":
             torch.cuda.synchronize()
-        return some * batch / (time.perf_counter() - began)
 
     turn(2, True)
-    some = max(2, round(SECONDS * turn(2, True) / batch))
-    both: tuple[list[float], list[float]] = ([], [])
-    for k in range(TURNS + 1):
-        for read, found in zip((True, False), both, strict=True):
-            rate = turn(some, read)
-            if k:
-                found.append(rate)
-    return both
+    first = measured({"": (lambda: turn(2, True), 2 * batch)}, 1, warm=False)[""][0]
+    some = max(2, round(SECONDS * first / batch))
+    sides = {"ours": True, CONSTANT: False}
+    return measured({name: (partial(turn, some, read), some * batch) for name, read in sides.items()}, TURNS)
 
 
 def main(asked: list[str]) -> None:
@@ -90,14 +83,9 @@ def main(asked: list[str]) -> None:
             train = job.params["train"]
             with tempfile.TemporaryDirectory() as folder:
                 made = training(job, corpus.only("train"), Path(folder))
-                read, constant = rates(made, train["batch"], train["warmup"])
-            middle = [statistics.median(each) for each in (read, constant)]
-            about = {
-                "modality": modality, "method": method, "samples/s": round(middle[0], 1),
-                "least": round(min(read), 1), "most": round(max(read), 1), "constant": round(middle[1], 1),
-                "ratio": round(middle[0] / middle[1], 3),
-            }  # fmt: skip
-            print(json.dumps(about), flush=True)
+                found = rates(made, train["batch"], train["warmup"])
+            wanted = 0.95 if method in ("simclr", "rotation") else 0.9
+            tell(f"training, {modality} {method}", "samples/s", found, wanted)
 
 
 if __name__ == "__main__":

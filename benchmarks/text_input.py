@@ -1,6 +1,6 @@
 """Text against the usual route: `python -m benchmarks.text_input FILE [ROUNDS]`, a text file of some megabytes.
 
-Three rows, one JSON line each, with medians over the rounds (the first, which warms up, is dropped) and the ratio:
+Three rows:
 
 - pack: tokenise a corpus and pack it into rows of 128. The peer is `datasets.map` with a fast tokenizer, batched, in
   two processes, then the grouping into blocks of transformers' run_mlm.py, again by `map`. Ours is `packing.write`
@@ -13,11 +13,8 @@ Three rows, one JSON line each, with medians over the rounds (the first, which w
 
 import contextlib
 import io
-import json
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.rates import measured, tell
 from modalities.text import packing, vocabulary
 from modalities.text.corpus import Texts
 from modalities.text.corpus import corpus as open_corpus
@@ -37,6 +35,11 @@ from modalities.text.vocabulary import Vocabulary
 from stages import cli
 
 LENGTH, BATCH, PROCESSES, SIZE = 128, 64, 2, 8192
+AGAINST = {
+    "pack": ("datasets.map, two processes", 2.0),
+    "mask": ("transformers' collator", 20.0),
+    "step": ("the same step on one constant batch", 0.9),
+}
 
 
 def main(file: Path, rounds: int) -> None:
@@ -60,17 +63,8 @@ def main(file: Path, rounds: int) -> None:
 def compare(
     row: str, unit: str, count: float, ours: Callable[[], object], peer: Callable[[], object], rounds: int
 ) -> None:
-    """Turn about; rates of both and the ratio of their medians."""
-    seconds: dict[str, list[float]] = {"ours": [], "peer": []}
-    for turn in range(rounds + 1):
-        for name, work in (("ours", ours), ("peer", peer)):
-            began = time.perf_counter()
-            work()
-            if turn:
-                seconds[name].append(time.perf_counter() - began)
-    rates = {name: count / statistics.median(times) for name, times in seconds.items()}
-    found = {"row": row, "unit": unit, "ratio": round(rates["ours"] / rates["peer"], 2)}
-    print(json.dumps(found | {name: round(rate, 1) for name, rate in rates.items()}), flush=True)
+    name, asked = AGAINST[row]
+    tell(f"text: {row}", unit, measured({"ours": (ours, count), name: (peer, count)}, rounds), asked)
 
 
 def pack(texts: Texts, strings: list[str], own: Vocabulary, size: int, folder: Path, rounds: int) -> None:

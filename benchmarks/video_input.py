@@ -1,6 +1,6 @@
 """Video input against decord on the same clips: `python -m benchmarks.video_input FOLDER_OR_ZIP [SHORT_SIDE]`.
 
-Three rows, in one process each, in turns, the first round dropped:
+Three rows:
 - tuples: random tuples of three frames of random videos. decord's readers are kept open, `get_batch` of three numbers;
   ours is one gather from the memory-mapped store for a whole batch of tuples.
 - clips: 16 neighbouring frames, alike.
@@ -10,29 +10,28 @@ Three rows, in one process each, in turns, the first round dropped:
   is the ratio without it, as a larger folder comes to.
 
 decord gives full-size frames and ours the stored ones, which is the point of a store; `same size` has decord resize
-while it decodes. Rates are per second, medians of the rounds with the smallest and the largest. One JSON line a row.
+while it decodes.
 Where decord misreads the timestamps of some (see modalities/video/reading/decode.py), all are first encoded anew with
 even ones, so that decord is the reader throughout.
 """
 
 import contextlib
 import io
-import json
 import multiprocessing
 import shutil
-import statistics
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.rates import measured, tell
 from modalities.video.reading.decode import read
 
 if TYPE_CHECKING:  # torch comes with it, and processes of ingest import what this file does
@@ -40,36 +39,12 @@ if TYPE_CHECKING:  # torch comes with it, and processes of ingest import what th
 
 ROUNDS = 5
 PEER, OURS = 200, 20_000  # samples a round
+ASKED = {"tuples": 100.0, "clips": 30.0}
 BATCH = 128
 SETTINGS: dict[str, Any] = {
     "fps": 240, "labels": "none", "block": 0, "test": 0.25, "min_seconds": 0.0, "max_seconds": 600,
     "shot_threshold": 0.5, "max_rejected": 1.0, "limit": 0, "moving": {}, "tasks": {},
 }  # fmt: skip
-
-
-def measured(work: dict[str, tuple[Callable[[], None], int]]) -> dict[str, dict[str, float]]:
-    """Rates of each, in turns."""
-    seconds: dict[str, list[float]] = {name: [] for name in work}
-    for _ in range(ROUNDS + 1):
-        for name, (run, _) in work.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
-    found = {}
-    for name, (_, count) in work.items():
-        rates = [count / taken for taken in seconds[name][1:]]
-        found[name] = {"median": statistics.median(rates), "least": min(rates), "most": max(rates)}
-    return found
-
-
-def tell(row: str, rates: dict[str, dict[str, float]], **more: Any) -> None:
-    ratios = {
-        name: round(rates["ours"]["median"] / rate["median"], 2)
-        for name, rate in rates.items()
-        if name != "ours"
-    }
-    shown = {name: {key: round(value, 1) for key, value in rate.items()} for name, rate in rates.items()}
-    print(json.dumps({"row": row, **more, "per_second": shown, "ratio": ratios}), flush=True)
 
 
 def readable(files: list[Path]) -> list[Path]:
@@ -129,7 +104,10 @@ def access(row: str, files: list[Path], videos: "Videos", take: int, step: int) 
     work = {"ours": (ours, OURS // BATCH * BATCH)} | {
         name: (peer(opened), PEER) for name, opened in readers.items()
     }
-    tell(row, measured(work), videos=len(files), frames=take, side=int(size.min()))
+    found = measured(work, ROUNDS)
+    for name, asked in (("decord", ASKED[row]), ("decord, same size", None)):
+        about = f"{row} of {take} frames, {len(files)} clips, short side {int(size.min())}"
+        tell(about, row + "/s", {"ours": found["ours"], name: found[name]}, asked)
 
 
 def _decode(path: str) -> int:
@@ -175,12 +153,11 @@ def ingest_row(files: list[Path], root: Path, scratch: Path, side: int) -> None:
                 ingest(str(root), scratch / "out", short_side=side, **(SETTINGS | {"fps": 12, "limit": 1}))
 
         work = {"ours": (whole, len(files)), "decoding alone": (alone, len(files)), "start": (start, 1)}
-        rates = measured(work)
-    once = 1 / rates.pop("start")["median"]
-    seconds = len(files) / rates["ours"]["median"] - once
-    running = len(files) / seconds / rates["decoding alone"]["median"]
-    more: dict[str, Any] = {"start": round(once, 2), "running": round(running, 2)}
-    tell("ingest", rates, videos=len(files), frames=frames, side=side, unit="files", **more)
+        rates = measured(work, ROUNDS)
+    once = 1 / median(rates.pop("start"))
+    running = len(files) / (len(files) / median(rates["ours"]) - once) / median(rates["decoding alone"])
+    about = f"ingest of {len(files)} clips, {frames:,} frames, to a short side of {side}"
+    tell(about, "files/s", rates, 0.8, start=round(once, 2), running=round(running, 2))
 
 
 def main(source: Path, side: int) -> None:

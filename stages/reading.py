@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,10 +14,14 @@ from modalities.common import distributed
 
 def order(seed: int, k: int, samples: int, batch: int) -> Index:
     """The samples of step k: a fresh permutation every epoch, its remainder dropped."""
-    per_epoch = samples // batch
-    epoch, place = divmod(k, per_epoch)
-    shuffled = np.random.default_rng([seed, 0, epoch]).permutation(samples)
-    return shuffled[place * batch : (place + 1) * batch]
+    epoch, place = divmod(k, samples // batch)
+    return shuffled(seed, epoch, samples)[place * batch : (place + 1) * batch].copy()
+
+
+@lru_cache(maxsize=2)
+def shuffled(seed: int, epoch: int, samples: int) -> Index:
+    """Every sample once. Kept, or each step of a large corpus would pay for a whole epoch."""
+    return np.random.default_rng([seed, 0, epoch]).permutation(samples)
 
 
 def one(pretext: Pretext, seed: int, k: int, batch: int) -> Batch:
