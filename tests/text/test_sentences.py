@@ -1,8 +1,13 @@
 """The sentence rule: golden lines, and the same text again when joined."""
 
+import json
+
 import pytest
 
 from modalities.text.reading.sentences import MOST, split
+from tests.conftest import ROOT
+
+NEWS = ROOT / "../shared/data/text/bbcnews/train.jsonl"
 
 GOLDEN = [  # a bar where a sentence ends
     "Dr. Smith paid $3.50 at 5 p.m. to J. R. Jones.|He left.",
@@ -45,6 +50,7 @@ GOLDEN = [  # a bar where a sentence ends
     "This is it. and it goes on.",
     "He left at last.|¿Quién es?|No one knew.",
     "Ж. И. Иванов пришёл.|Он ушёл домой.",
+    "It asked the SEC.|The answer is in Sec. 7.|Nobody read it.",
 ]
 
 
@@ -69,3 +75,29 @@ def test_a_long_sentence_is_cut_at_its_last_mark() -> None:
 def test_joined_by_a_space_sentences_are_the_paragraph_again() -> None:
     text = " ".join(line.replace("|", " ") for line in GOLDEN)
     assert " ".join(split(text)) == text
+
+
+def ends(parts: list[str], text: str) -> set[int]:
+    """Where sentences end, but for the last."""
+    found, at = set(), 0
+    for part in parts:
+        at = text.index(part, at) + len(part)
+        found.add(at)
+    return found - {len(text)}
+
+
+@pytest.mark.skipif(not NEWS.exists(), reason="the news articles are not here")
+def test_punkt_trained_on_the_corpus_ends_sentences_at_the_same_places() -> None:
+    """Second implementation: Kiss and Strunk 2006, which learns short forms from the text without labels."""
+    from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTrainer
+
+    rows = [json.loads(line) for line in NEWS.read_text().splitlines()[:250]]
+    texts = [" ".join(text.split()) for row in rows for text in row["paragraphs"]]
+    trainer = PunktTrainer()
+    trainer.train("\n\n".join(texts))
+    punkt = PunktSentenceTokenizer(trainer.get_params())
+    both = either = 0
+    for text in texts:
+        ours, theirs = ends(split(text), text), ends(punkt.tokenize(text), text)
+        both, either = both + len(ours & theirs), either + len(ours | theirs)
+    assert either > 1000 and both / either > 0.95

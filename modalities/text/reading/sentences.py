@@ -12,12 +12,12 @@ LEAST, MOST = 2, 200  # words
 
 # "may", "sun" and "sat" are left out: words of their own far more often.
 _SHORT = """
-mr mrs ms dr prof st gen sen rep jr sr vs etc e.g i.e cf al fig eq sec vol pp ed inc ltd co corp jan feb mar apr jun jul
+mr mrs ms dr prof st gen sen rep jr sr vs etc e.g i.e cf al fig eq vol pp ed inc ltd co corp jan feb mar apr jun jul
 aug sep sept oct nov dec mon tue tues wed thu thur thurs fri u.s u.k u.n a.m p.m approx dept est messrs gov lt col sgt
 capt rev hon mt ft
 """
 SHORT = frozenset(_SHORT.split())
-NUMBERED = frozenset(["no", "nos", "sun", "sat", "may"])  # short before a digit alone
+NUMBERED = frozenset(["no", "nos", "sec", "sun", "sat", "may"])  # short before a digit alone
 
 # An end: marks, what closes, then space; what follows is looked at apart.
 END = re.compile(r"""([.!?…]+)(["'”’»)\]]*)\s+(?=(["'“‘«(\[¿¡]*)(\S))""")
