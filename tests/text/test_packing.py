@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modalities.text import packing
+from modalities.text import packing, vocabulary
 from modalities.text.corpus import Texts
 from modalities.text.packing import Packed
 from tests.text import toy
 
 
-def written(corpus: Texts, folder: Path, kind: packing.Kind = "wordpiece") -> Packed:
+def written(corpus: Texts, folder: Path, kind: vocabulary.Kind = "wordpiece") -> Packed:
     return packing.write(corpus, folder, kind=kind, size=400, min_count=1)
 
 
@@ -71,7 +71,7 @@ def test_whole_documents_are_spelled_with_their_spaces(tmp_path: Path) -> None:
     packed = packing.write_whole(texts, tmp_path, kind="bpe", size=400, min_count=1)
     ends = np.flatnonzero(packed.stream == packed.vocabulary.separator)
     parts = np.split(packed.stream, ends + 1)[:-1]
-    assert [packed.vocabulary.decode(part) for part in parts] == texts.documents(np.arange(6))
+    assert [packed.vocabulary.decode(part.tolist()) for part in parts] == texts.documents(np.arange(6))
 
 
 def test_blocks_of_the_stream_lie_side_by_side_and_hold_the_next_token(packed: Packed) -> None:
@@ -99,7 +99,7 @@ def test_rows_of_full_sentences_equal_a_loop(packed: Packed, length: int, cross:
             room = length - 2 - len(ids)
     found = packing.full_sentences(packed, length, cross=cross)
     assert found.tolist() == [list(row) for row in want]
-    table = packing.passage(packed, *found.T, length - 2)
+    table = packing.passage(packed, found[:, 0], found[:, 1], length - 2)
     for (first, last), row in zip(found, table, strict=True):
         spelled: list[int] = []
         for s in range(first, last):
@@ -143,7 +143,7 @@ def test_rows_and_frames_equal_loops(packed: Packed) -> None:
 def test_more_entries_than_sixteen_bits_take_thirty_two(toy_texts: Texts, tmp_path: Path) -> None:
     texts = toy_texts.strings(range(len(toy_texts.sentences)))
     words = [f"word{k}" for k in range((1 << 16) + 8)]
-    made = packing.vocabulary.train([*texts, *words], kind="words", size=1 << 17, min_count=1)
+    made = vocabulary.train([*texts, *words], kind="words", size=1 << 17, min_count=1)
     packed = packing.tokenised(toy_texts, texts, made, tmp_path)
     assert len(made) > 1 << 16 and packed.tokens.dtype == np.uint32
     assert (tmp_path / "tokens.u32").exists() and not (tmp_path / "tokens.u16").exists()
