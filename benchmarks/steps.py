@@ -20,8 +20,8 @@ from stages import cli, loop, optimizers, store
 from stages.checkpoint import Run
 from stages.reading import one
 
-TURNS = 5
-SECONDS = 1.5  # of a turn, about
+TURNS = 4
+SECONDS = 1.0  # of a turn, about
 CONSTANT = "the same step on one constant batch"
 
 

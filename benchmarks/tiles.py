@@ -116,7 +116,7 @@ def row(method: str, single: type[Singles], asked: float, corpus: Images, rounds
         pretext = job.call(
             kind, "model", job.call(modalities.encoder("image"), "encoder"), corpus, Path(folder)
         )
-    peer = loader(single(np.asarray(corpus.shards[0]), pretext), BATCH)
+    peer = loader(single(np.array(corpus.shards[0]), pretext), BATCH)
     work: Any = {
         "ours": (lambda: deque(ours(COUNT, BATCH, pretext.batch), 0), COUNT),
         PEER: (lambda: deque(peer, 0), COUNT),
