@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,6 +55,7 @@ def fit(
     channels_last: bool,
     read_ahead: int,
     compile: bool,
+    augment: Literal["kernel", "device"] = "kernel",
 ) -> list[Row]:
     """Train to the end of the schedule; return one row of means an epoch, with spread and rank at its end.
 
@@ -68,6 +69,12 @@ def fit(
         raise ValueError(f"train.batch is {batch}; use a multiple of the {distributed.world()} processes")
     where = place(device)
     pretext.to(where)
+    if augment == "device":
+        if not hasattr(pretext.corpus, "on"):
+            raise ValueError(
+                "train.augment is device, but batches of this modality are made on the CPU; use kernel"
+            )
+        pretext.corpus = pretext.corpus.on(where)
     if channels_last:
         pretext.to(memory_format=torch.channels_last)
     players = pretext.players()

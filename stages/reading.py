@@ -41,7 +41,10 @@ def batches(
     made = (one(pretext, seed, k, batch) for k in range(start, stop))
     for ready in ahead(made, read_ahead) if read_ahead else made:
         if where.type == "cuda":
-            yield {name: x.pin_memory().to(where, non_blocking=True) for name, x in ready.items()}
+            yield {
+                name: x.pin_memory().to(where, non_blocking=True) if x.is_cpu else x
+                for name, x in ready.items()
+            }
         else:
             yield ready
 

@@ -170,6 +170,18 @@ def test_sigkill_at_three_random_steps_costs_not_a_bit(method: str, tmp_path: Pa
     assert all(torch.equal(value, state[name]) for name, value in resumed.items())
 
 
+@pytest.mark.parametrize("method", ["image simclr", "image swav", "image rotation"])
+def test_views_can_be_made_where_the_network_is(method: str, tmp_path: Path) -> None:
+    pretext = fitted(method, tmp_path, augment="device")
+    assert pretext.corpus.device == loop.place("auto")
+    assert all(torch.isfinite(value).all() for value in pretext.state_dict().values())
+
+
+def test_where_batches_are_made_on_the_cpu_alone_the_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"train\.augment is device.*use kernel"):
+        fitted("text masked_words", tmp_path, augment="device")
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_encoder_alone_reloaded_gives_the_same_vectors(method: str, tmp_path: Path) -> None:
     # channels_last, which training uses, sums in another order: both in the plain layout are the same bits.

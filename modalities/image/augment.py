@@ -175,14 +175,16 @@ def _checked(corpus: Images, index: Index, draws: Draws, side: int) -> None:
         )
 
 
-def render(corpus: Images, index: Index, draws: Draws, side: int, device: str = "cpu") -> Tensor:
+def render(
+    corpus: Images, index: Index, draws: Draws, side: int, device: torch.device | None = None
+) -> Tensor:
     """These samples, one a row of parameters, as (M, 3, S, S) float32 in [0, 1]; samples may repeat.
 
-    On the CPU by the compiled kernel, on as many threads as torch has; on any other device by `render_torch`.
+    By the compiled kernel on as many threads as torch has, or where a device is named, there, by `render_torch`.
     Raises ValueError where samples and parameters do not match or a box cannot be read.
     """
     _checked(corpus, index, draws, side)
-    if device != "cpu":
+    if device is not None:
         once, places = np.unique(index, return_inverse=True)
         pixels = torch.from_numpy(corpus.pixels(once)).to(device)
         return render_torch(pixels[torch.from_numpy(places).to(device)], draws, side)
@@ -255,17 +257,14 @@ def views(
     side: int,
     rng: np.random.Generator,
     recipes: Sequence[Recipe],
-    device: str = "cpu",
 ) -> Tensor:
-    """One view a recipe of these samples, (V, N, 3, S, S)."""
+    """One view a recipe of these samples, (V, N, 3, S, S), made where the corpus says."""
     draws = joined([draw(rng, len(index), corpus.side, recipe, side) for recipe in recipes])
-    drawn = render(corpus, np.tile(index, len(recipes)), draws, side, device)
+    drawn = render(corpus, np.tile(index, len(recipes)), draws, side, corpus.device)
     return drawn.view(len(recipes), len(index), 3, side, side)
 
 
-def crop_flip(
-    corpus: Images, index: Index, side: int, rng: np.random.Generator, device: str = "cpu"
-) -> Tensor:
+def crop_flip(corpus: Images, index: Index, side: int, rng: np.random.Generator) -> Tensor:
     """These samples, cropped and flipped, (N, 3, S, S): what rotation, clustering and supervised training see.
 
     Pictures of up to 32 pixels stored at S are moved by up to 4 pixels, as is the custom on CIFAR, but with a
@@ -276,9 +275,9 @@ def crop_flip(
         boxes = shift_boxes(rng, len(index), side, SHIFT, 1)
     else:
         boxes = crop_boxes(rng, len(index), corpus.side, (0.35, 1.0))
-    return render(corpus, index, plain(boxes, rng.random(len(index)) < 0.5), side, device)
+    return render(corpus, index, plain(boxes, rng.random(len(index)) < 0.5), side)
 
 
-def patches(corpus: Images, index: Index, boxes: Index, side: int, device: str = "cpu") -> Tensor:
+def patches(corpus: Images, index: Index, boxes: Index, side: int) -> Tensor:
     """Pieces of these samples, one a box (M, 4) of top, left, height and width, as (M, 3, S, S)."""
-    return render(corpus, index, plain(boxes), side, device)
+    return render(corpus, index, plain(boxes), side)

@@ -9,9 +9,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 Pixels = NDArray[np.uint8]
 Index = NDArray[np.int64]
@@ -28,6 +32,7 @@ class Images:
     classes: list[str]
     rows: Index  # (N,), where each picture lies when the shards are laid end to end
     folder: Path | None = None  # where what else is known of them lies, such as depth; None: nowhere
+    device: "torch.device | None" = None  # where views are made, by torch; None: by the compiled kernel
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -58,6 +63,10 @@ class Images:
             splits=self.splits[keep],
             rows=self.rows[keep],
         )
+
+    def on(self, device: "torch.device") -> "Images":
+        """The same, with its views made on a device: for a GPU that the CPU cannot feed."""
+        return replace(self, device=device)
 
     def show(self, index: Index) -> list[Pixels]:
         """The pictures themselves."""

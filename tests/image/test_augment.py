@@ -94,8 +94,8 @@ def test_kernel_and_torch_form_agree_with_torch_picture_by_picture(source: int, 
     kernel = augment.render(corpus, index, draws, side)
     assert kernel.shape == (count, 3, side, side) and kernel.dtype == torch.float32
     assert unlike(kernel, expected, draws) < 0.1 / 255
-    # Any device but plain "cpu" is served by the torch form.
-    on_device = augment.render(corpus, index, draws, side, device="cpu:0")
+    # A device that is named is served by the torch form, also where it is the CPU.
+    on_device = augment.render(corpus, index, draws, side, device=torch.device("cpu"))
     assert unlike(on_device, expected, draws) < 0.1 / 255
 
 
@@ -107,7 +107,7 @@ def test_boxes_beyond_the_border_read_its_reflection() -> None:
     assert set(draws.boxes[:, 0]) == set(range(-4, 5))
     expected = one_by_one(corpus, index, draws, 32)
     assert unlike(augment.render(corpus, index, draws, 32), expected, draws) < 1e-6
-    on_device = augment.render(corpus, index, draws, 32, device="cpu:0")
+    on_device = augment.render(corpus, index, draws, 32, device=torch.device("cpu"))
     assert unlike(on_device, expected, draws) < 1e-6
 
 
@@ -178,3 +178,24 @@ def test_a_box_that_cannot_be_read_is_an_error(box: list[int]) -> None:
 def test_one_row_of_parameters_a_sample() -> None:
     with pytest.raises(ValueError, match="3 samples, 1 draws"):
         augment.patches(pictures(4, 16), np.arange(3), np.array([[0, 0, 8, 8]]), 8)
+
+
+def test_views_of_a_corpus_on_a_device_are_those_of_the_kernel() -> None:
+    corpus = pictures(12, 40)
+    index, recipes = np.arange(12), [STRONG, STRONG]
+    kernel, torched = (
+        augment.views(each, index, 24, np.random.default_rng(3), recipes)
+        for each in (corpus, corpus.on(torch.device("cpu")))
+    )
+    assert torch.quantile((kernel - torched).abs(), 0.999) < 1 / 255 and not torch.equal(kernel, torched)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+def test_on_a_gpu_views_stay_there_and_are_those_of_the_kernel() -> None:
+    corpus = pictures(12, 40)
+    made = augment.views(
+        corpus.on(torch.device("cuda")), np.arange(12), 24, np.random.default_rng(3), [STRONG]
+    )
+    assert made.is_cuda
+    kernel = augment.views(corpus, np.arange(12), 24, np.random.default_rng(3), [STRONG])
+    assert torch.quantile((kernel - made.cpu()).abs(), 0.999) < 1 / 255

@@ -50,7 +50,7 @@ class MultiCrop:
         found = {"views": views(corpus, index, self.side, rng, [self.large] * LARGE)}
         if self.count:
             draws = draw(rng, len(index) * self.count, corpus.side, self.small, self.small_side)
-            small = render(corpus, np.repeat(index, self.count), draws, self.small_side)
+            small = render(corpus, np.repeat(index, self.count), draws, self.small_side, corpus.device)
             found["small"] = small.view(len(index), self.count, *small.shape[1:])
         return found
 
