@@ -94,7 +94,7 @@ def corpus(path: Path) -> Images:
     import pyarrow.parquet as pq
 
     if not (path / "meta.json").exists():
-        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro ingest-image` first")
+        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro` first")
     classes = json.loads((path / "meta.json").read_text())["classes"]
     number = {name: k for k, name in enumerate(classes)}
     table = pq.read_table(path / "index.parquet").to_pydict()

@@ -138,7 +138,7 @@ def corpus(path: Path) -> Texts:
     import pyarrow.parquet as pq
 
     if not (path / "meta.json").exists():
-        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro ingest-text` first")
+        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro` first")
     classes = json.loads((path / "meta.json").read_text())["classes"]
     number = {name: k for k, name in enumerate(classes)}
     rows = pq.read_table(path / "documents.parquet").to_pydict()

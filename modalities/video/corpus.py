@@ -154,7 +154,7 @@ def corpus(path: Path) -> Videos:
     import pyarrow.parquet as pq
 
     if not (path / "meta.json").exists():
-        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro ingest-video` first")
+        raise FileNotFoundError(f"{path} holds no corpus; run `dvc repro` first")
     classes = json.loads((path / "meta.json").read_text())["classes"]
     number = {name: k for k, name in enumerate(classes)}
     table = pq.read_table(path / "videos.parquet").to_pydict()

@@ -191,5 +191,5 @@ def test_settings_that_make_no_cells_are_refused(key: str, value: float, said: s
 
 
 def test_a_method_that_was_not_built_says_which_stage_to_run(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="run `dvc repro build-image` first"):
+    with pytest.raises(FileNotFoundError, match="run `dvc repro` first"):
         Built.load(tmp_path)

@@ -204,5 +204,5 @@ def test_counts_that_no_set_has_are_refused(count: int, toy_images: Images, tmp_
 
 def test_without_its_build_it_says_which_stage_to_run(toy_images: Images, tmp_path: Path) -> None:
     model = params()["image"]["pretexts"]["jigsaw"]["model"]
-    with pytest.raises(FileNotFoundError, match="dvc repro build-image@jigsaw"):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
         Jigsaw(Mean(), toy_images, tmp_path, **model)

@@ -71,7 +71,7 @@ def run(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (("image", "rotation"), "usage: python -m stages.pretrain MODALITY METHOD SEED", 2),
         (
             ("image", "rotation", "17"),
-            "artifacts/corpus/image holds no corpus; run `dvc repro ingest-image` first",
+            "artifacts/corpus/image holds no corpus; run `dvc repro` first",
             1,
         ),
     ],

@@ -154,5 +154,5 @@ def test_what_cannot_be_packed_is_named(packed: Packed, tmp_path: Path) -> None:
         packing.keep(tmp_path, np.zeros((0, 2), np.int64))
     with pytest.raises(ValueError, match=r"no sentence to learn from; see text\.ingest\.source"):
         written(toy.of([]), tmp_path)
-    with pytest.raises(FileNotFoundError, match="run `dvc repro build-text` first"):
+    with pytest.raises(FileNotFoundError, match="run `dvc repro` first"):
         packing.read(tmp_path / "nowhere")

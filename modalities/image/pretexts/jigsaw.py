@@ -37,7 +37,7 @@ def read(built: Path) -> Index:
 
     file = built / "permutations.parquet"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no permutations; run `dvc repro build-image@jigsaw` first")
+        raise FileNotFoundError(f"{built} holds no permutations; run `dvc repro` first")
     return np.stack([column.to_numpy() for column in pq.read_table(file).columns], 1).astype(np.int64)
 
 

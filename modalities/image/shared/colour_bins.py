@@ -217,7 +217,7 @@ class Built:
         from safetensors.torch import load_file
 
         if not (folder / "bins.safetensors").exists():
-            raise FileNotFoundError(f"{folder} holds no bins.safetensors; run `dvc repro build-image` first")
+            raise FileNotFoundError(f"{folder} holds no bins.safetensors; run `dvc repro` first")
         found = load_file(folder / "bins.safetensors")
         stride = json.loads((folder / "colours.json").read_text())["stride"]
         bins = ColourBins(found["centres"], found["prior"], found["weights"])

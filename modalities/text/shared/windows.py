@@ -49,7 +49,7 @@ def counts(built: Path) -> Index:
     """(V,), how often each word occurs in the corpus; 0 for special tokens."""
     file = built / "counts.i64"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no counts.i64; run `dvc repro build-text` first")
+        raise FileNotFoundError(f"{built} holds no counts.i64; run `dvc repro` first")
     return np.fromfile(file, "<i8")
 
 

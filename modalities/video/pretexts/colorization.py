@@ -180,7 +180,7 @@ def read(built: Path) -> tuple[Tensor, float]:
 
     file = built / "centroids.safetensors"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no centroids; run `dvc repro build-video@colorization` first")
+        raise FileNotFoundError(f"{built} holds no centroids; run `dvc repro` first")
     return load_file(file)["centroids"], json.loads((built / "centroids.json").read_text())["fps"]
 
 

@@ -45,7 +45,7 @@ def read(built: Path) -> tuple[Index, Index]:
 
     file = built / "tuples.parquet"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no tuples; run `dvc repro build-video@frame_order` first")
+        raise FileNotFoundError(f"{built} holds no tuples; run `dvc repro` first")
     table = pq.read_table(file)
     return table["video"].to_numpy(), np.stack([table[name].to_numpy() for name in "abcde"], 1)
 

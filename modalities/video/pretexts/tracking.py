@@ -186,7 +186,7 @@ def read(built: Path) -> tuple[Index, NDArray[np.uint8]]:
 
     file = built / "tracks.parquet"
     if not file.exists():
-        raise FileNotFoundError(f"{built} holds no tracks; run `dvc repro build-video@tracking` first")
+        raise FileNotFoundError(f"{built} holds no tracks; run `dvc repro` first")
     videos = pq.read_table(file, columns=["video"])["video"].to_numpy()
     side = json.loads((built / "tracks.json").read_text())["side"]
     return videos, np.memmap(built / "patches.u8", np.uint8, "r", shape=(len(videos), 2, side, side, 3))

@@ -166,7 +166,5 @@ def write(out: Path, *, seed: int, count: int, side: int, objects: Sequence[int]
 def read(folder: Path) -> Views:
     """Raises FileNotFoundError where `write` has not been."""
     if not (folder / "views.parquet").exists():
-        raise FileNotFoundError(
-            f"{folder} holds no rendered views; run `dvc repro build-image@synthetic` first"
-        )
+        raise FileNotFoundError(f"{folder} holds no rendered views; run `dvc repro` first")
     return Views(*(np.load(folder / f"{key}-00000.npy", mmap_mode="r") for key in KEYS))
