@@ -143,7 +143,7 @@ def read(built: Path) -> Packed:
 
 def _open(file: Path, kind: str) -> NDArray[Any]:
     if not file.exists():
-        raise FileNotFoundError(f"{file.parent} holds no {file.name}; run `dvc repro build-text` first")
+        raise FileNotFoundError(f"{file.parent} holds no {file.name}; run `dvc repro` first")
     return np.memmap(file, kind, mode="r") if file.stat().st_size else np.zeros(0, kind)
 
 
@@ -222,8 +222,8 @@ def framed(values: NDArray[Any], starts: Index, stops: Index, room: int, vocabul
     """`frame` of the one part that `rows` would give, at most `room` tokens of it, in fewer passes."""
     lengths = np.minimum(stops - starts, room)
     column = np.arange(int(lengths.max(initial=0)) + 2)
-    found: Index = values[np.clip(starts[:, None] + column - 1, 0, len(values) - 1)].astype(np.int64)
-    found[column > lengths[:, None]] = vocabulary.pad
+    found: Index = values.take(starts[:, None] + (column - 1), mode="clip").astype(np.int64)
+    np.copyto(found, vocabulary.pad, where=column > lengths[:, None])
     found[:, 0] = vocabulary.start
     found[np.arange(len(found)), lengths + 1] = vocabulary.separator
     return found

@@ -133,5 +133,9 @@ def test_word_by_word_is_the_same_as_whole_texts(kind: Kind, toy_texts: Texts) -
     ]
     texts = [*texts, *texts, *texts]
     assert len(texts) > FEW
-    fast, slow = own.encode(texts), own._encode(texts)
-    assert np.array_equal(fast[1], slow[1]) and np.array_equal(fast[0], slow[0])
+    # With doubled spaces among them, and without: the second are cut another way.
+    plain = [text for text in texts if "  " not in text]
+    assert len(texts) > len(plain) > FEW
+    for some in (texts, plain):
+        fast, slow = own.encode(some), own._encode(some)
+        assert np.array_equal(fast[1], slow[1]) and np.array_equal(fast[0], slow[0])

@@ -5,7 +5,7 @@ ALBERT's runs of one to three words (arXiv:1909.11942), are hidden all or none.
 n rows, L tokens, W words.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,28 +19,31 @@ Mask = NDArray[np.bool_]
 Draws = NDArray[np.float64]
 
 RUN = 3  # words of the longest n-gram
-LAST = np.uint64(2**64 - 1)
 
 
 def count(tokens: Index, rate: float, pad: int) -> Index:
     """(n,): how many places of each row are asked: the rate of its tokens, special ones counted, and one at least."""
-    found: Index = np.maximum(1, np.rint(rate * (tokens != pad).sum(1))).astype(np.int64)
+    found: Index = np.maximum(1, np.rint(rate * np.count_nonzero(tokens != pad, 1))).astype(np.int64)
     return found
 
 
 def places(candidates: Mask, wanted: Index, draws: Draws) -> Mask:
     """(n, L): `wanted` of the candidates of each row, or all there are; those with the lowest draws."""
     width = candidates.shape[1]
-    # Draw and column in one number: sorting numbers is several times faster than sorting places by them.
-    key = (draws * 2.0**32).astype(np.uint64) << np.uint64(16) | np.arange(width, dtype=np.uint64)
-    key[~candidates] = LAST
+    # Draw and column in one number: sorting numbers is several times faster than sorting places by them, and numbers of
+    # 32 bits, which leave a draw 24 and more in rows up to 256, three times faster again.
+    bits = max(1, (width - 1).bit_length())
+    kind: Any = np.uint32 if bits <= 8 else np.uint64
+    left = 32 - bits if bits <= 8 else 40
+    key = (draws * (2.0**left - 1)).astype(kind) << kind(bits) | np.arange(width, dtype=kind)
+    last = np.iinfo(kind).max  # which no draw reaches
+    np.copyto(key, last, where=~candidates)
     key.sort(axis=1)
-    most = int(wanted.max(initial=0))
-    low = key[:, :most]
-    chosen = (np.arange(low.shape[1]) < wanted[:, None]) & (low != LAST)
-    out = np.zeros_like(candidates)
-    out[np.nonzero(chosen)[0], (low[chosen] & np.uint64(0xFFFF)).astype(np.int64)] = True
-    return out
+    low = key[:, : int(wanted.max(initial=0))]
+    row, column = np.nonzero((np.arange(low.shape[1]) < wanted[:, None]) & (low != last))
+    out = np.zeros(candidates.size, bool)
+    out[row * width + (low[row, column] & kind((1 << bits) - 1)).astype(np.int64)] = True
+    return out.reshape(candidates.shape)
 
 
 def words(candidates: Mask, starts: Mask, wanted: Index, draws: Draws, lengths: Draws | None) -> Mask:
@@ -110,13 +113,13 @@ def replaced(
     `other` are uniform, one a place that is asked.
     """
     mask, kept, _ = split
-    where = np.nonzero(asked)
-    own = tokens[where]
+    where = np.flatnonzero(asked)
+    own = tokens.ravel()[where]
     drawn = vocabulary.specials + (other * (len(vocabulary) - vocabulary.specials)).astype(np.int64)
-    read, target = tokens.copy(), np.full_like(tokens, NONE)
+    read, target = tokens.flatten(), np.full(tokens.size, NONE, np.int64)
     read[where] = np.where(fate < mask, vocabulary.mask, np.where(fate < mask + kept, own, drawn))
     target[where] = own
-    return read, target
+    return read.reshape(tokens.shape), target.reshape(tokens.shape)
 
 
 def fixed(keys: Index, width: int, salt: int) -> Draws:
