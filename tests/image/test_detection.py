@@ -20,10 +20,11 @@ from modalities.image.judging.marked import Boxes
 from modalities.image.reading.boxes import Box
 from modalities.image.transfers import detection
 from modalities.image.transfers.detection import Detect
-from stages import loop
-from tests.conftest import train_keys
 from tests.image.files import encoded, put, run
+from tests.image.recorder import Recorder, fit
 from tests.image.test_marks import voc
+
+__all__ = ["fit"]  # a fixture
 
 SETTINGS: dict[str, Any] = {
     "modes": ["tuned"], "channels": 32, "samples": 8, "batch": 8, "optimizer": "adamw", "lr": 1e-3,
@@ -167,21 +168,6 @@ def squares(folder: Path) -> Images:
     return corpus(folder)
 
 
-class Recorder:
-    def __init__(self, scratch: Path) -> None:
-        self.scratch, self.tasks = scratch, list[Detect]()
-
-    def __call__(self, task: Detect, *, label: str, **changes: Any) -> None:
-        self.tasks.append(task)
-        loop.fit(task, seed=0, scratch=self.scratch / label, label=label, **(train_keys() | changes))
-
-
-@pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    monkeypatch.chdir(tmp_path)
-    return Recorder(tmp_path)
-
-
 def test_boxes_are_mirrored_with_their_picture_and_hard_ones_are_not_trained_on(
     squares: Images, tiny_encoder: ImageEncoder
 ) -> None:
@@ -236,7 +222,7 @@ def test_a_picture_without_boxes_can_be_trained_on(squares: Images, tiny_encoder
     assert known
     empty = Boxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, np.bool_))
     bare = replace(known, boxes=[empty] * 40)
-    inside = dense_task.widths(tiny_encoder, 32) or []
+    inside = dense_task.sizes(tiny_encoder, 32) or []
     torch.manual_seed(0)
     net = detection.fcos(tiny_encoder, inside, bare, 32, frozen=False, head_lr=1.0)
     task = Detect(tiny_encoder, bare, Path(), net=net, batch=8, frozen=False).train()

@@ -19,9 +19,10 @@ from modalities.image.judging.marked import Masked
 from modalities.image.reading.masks import UNKNOWN
 from modalities.image.transfers import segmentation
 from modalities.image.transfers.segmentation import Segment
-from stages import loop
-from tests.conftest import train_keys
 from tests.image.files import encoded, put, run
+from tests.image.recorder import Recorder, fit
+
+__all__ = ["fit"]  # a fixture
 
 SETTINGS: dict[str, Any] = {
     "modes": ["tuned"], "head": "linear", "channels": 8, "ignore": [3], "crop": [0.8, 1.0], "samples": 64, "batch": 8,
@@ -99,23 +100,8 @@ def shapes(folder: Path) -> Images:
     return corpus(folder)
 
 
-class Recorder:
-    def __init__(self, scratch: Path) -> None:
-        self.scratch, self.tasks = scratch, list[Segment]()
-
-    def __call__(self, task: Segment, *, label: str, **changes: Any) -> None:
-        self.tasks.append(task)
-        loop.fit(task, seed=0, scratch=self.scratch / label, label=label, **(train_keys() | changes))
-
-
-@pytest.fixture
-def fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
-    monkeypatch.chdir(tmp_path)
-    return Recorder(tmp_path)
-
-
 def task(encoder: ImageEncoder, known: Masked, **changes: Any) -> Segment:
-    head = segmentation.Linear(dense_task.widths(encoder, 32) or [], 3)
+    head = segmentation.Linear([channels for channels, _ in dense_task.sizes(encoder, 32) or []], 3)
     given: dict[str, Any] = {"classes": 3, "ignore": [3], "crop": [1.0, 1.0], "batch": 8, "frozen": False}
     return Segment(encoder, known, Path(), head=head, **(given | changes))
 
@@ -201,7 +187,8 @@ def test_where_it_does_not_apply_and_what_is_wrong(
 ) -> None:
     assert segmentation.run(tiny_encoder, toy_images, fit, Path(), seed=0, **SETTINGS) == {}
     small = AmdimNet(side=64, width=8, dim=128, depth=1)
-    assert dense_task.widths(small, 8) is None and dense_task.widths(small, 64) == [64, 64, 128]
+    assert dense_task.sizes(small, 8) is None
+    assert [channels for channels, _ in dense_task.sizes(small, 64) or []] == [64, 64, 128]
     grid = PatchGrid(encoder=tiny_encoder, patch=8, stride=4)
     assert segmentation.run(grid, shapes, fit, Path(), seed=0, **(SETTINGS | {"head": "decoder"})) == {}  # type: ignore[arg-type]
     for changes, message in (

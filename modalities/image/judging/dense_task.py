@@ -29,17 +29,17 @@ def named(name: str, mode: str, metric: str) -> str:
 
 
 @torch.no_grad()
-def widths(encoder: Encoder, side: int) -> list[int] | None:
-    """Channels of each map of pictures of this side; None where the network has no maps, or none of this side."""
+def sizes(encoder: Encoder, side: int) -> list[tuple[int, int]] | None:
+    """(channels, places a side) of each map of pictures of this side; None where the network has none of this side."""
     training = encoder.training
     where = next(encoder.parameters()).device
     try:
-        found = [maps.shape[1] for maps in encoder.eval().maps(torch.zeros(1, 3, side, side, device=where))]
+        maps = encoder.eval().maps(torch.zeros(1, 3, side, side, device=where))
     except (NotImplementedError, RuntimeError):  # a network without padding is made for one side
         return None
     finally:
         encoder.train(training)
-    return found
+    return [(each.shape[1], each.shape[-1]) for each in maps]
 
 
 def maps_of(encoder: Encoder, images: Tensor, frozen: bool) -> list[Tensor]:

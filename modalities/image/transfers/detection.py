@@ -133,7 +133,7 @@ def run(
     found: dict[str, float] = {}
     for name, known in sets(corpus, boxed):
         train, test = known.only("train"), known.only("test")
-        inside = dense_task.widths(encoder, known.pictures.side)
+        inside = dense_task.sizes(encoder, known.pictures.side)
         if inside is None:
             continue
         for mode in modes:
@@ -154,20 +154,25 @@ def run(
 
 
 def fcos(
-    trunk: ImageEncoder, inside: list[int], known: Boxed, channels: int, *, frozen: bool, head_lr: float
+    trunk: ImageEncoder,
+    inside: list[tuple[int, int]],
+    known: Boxed,
+    channels: int,
+    *,
+    frozen: bool,
+    head_lr: float,
 ) -> nn.Module:
-    """torchvision's detector on this trunk; every level's objects are as large as its places are apart."""
+    """torchvision's detector on this trunk; every level's objects are as large as its places are apart.
+
+    inside: (channels, places a side) of the trunk's maps.
+    """
     from torchvision.models.detection import FCOS
     from torchvision.models.detection.anchor_utils import AnchorGenerator
     from torchvision.ops import FeaturePyramidNetwork
 
-    side = known.pictures.side
-    with torch.no_grad():
-        trunk.eval()
-        maps = trunk.maps(torch.zeros(1, 3, side, side, device=next(trunk.parameters()).device))[-LEVELS:]
-        trunk.train()
-    strides = tuple((side // each.shape[-1],) for each in maps)
-    pyramid = FeaturePyramidNetwork(inside[-LEVELS:], channels)
+    side, levels = known.pictures.side, inside[-LEVELS:]
+    strides = tuple((side // places,) for _, places in levels)
+    pyramid = FeaturePyramidNetwork([wide for wide, _ in levels], channels)
     net: nn.Module = FCOS(
         Trunk(trunk, pyramid, channels, frozen), len(known.classes) + 1, min_size=side, max_size=side,
         image_mean=[0.0] * 3, image_std=[1.0] * 3, size_divisible=1, _skip_resize=True,

@@ -147,9 +147,10 @@ def run(
     found: dict[str, float] = {}
     for name, known in sets(corpus, masked):
         train, test = known.only("train"), known.only("test")
-        inside = dense_task.widths(encoder, known.pictures.side)
-        if inside is None or (head == "decoder" and len(inside) < 2):
+        maps = dense_task.sizes(encoder, known.pictures.side)
+        if maps is None or (head == "decoder" and len(maps) < 2):
             continue
+        inside = [wide for wide, _ in maps]
         for mode in modes:
             classes = largest(known, ignore) + 1
             trunk = copy.deepcopy(encoder)
