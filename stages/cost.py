@@ -1,4 +1,4 @@
-"""What pretraining took, from the run logs: artifacts/report/times.js, which the page reads.
+"""What pretraining took, from the run logs: artifacts/report/times.html, which the page reads.
 
 Durations differ from run to run, and the same inputs must give the same outputs. So the page itself holds none: it
 looks them up by encoder in a file beside it, which .dvcignore keeps out of the cached output. Without that file, or
@@ -13,6 +13,12 @@ from typing import Any, NamedTuple
 from stages import store
 from stages.leaderboard import Board, Row
 from stages.results import Run
+
+FRAME = """<!doctype html>
+<meta charset="utf-8">
+<title>Times of pretraining</title>
+<script>parent.postMessage({{ times: {} }}, "*");</script>
+"""
 
 
 class Line(NamedTuple):
@@ -46,10 +52,15 @@ def table(board: Board, runs: Sequence[Run]) -> list[Line]:
     return found
 
 
-def script(runs: Sequence[Run]) -> str:
-    """times.js: the times of every run that has a log, by the digest of its encoder."""
+def frame(runs: Sequence[Run]) -> str:
+    """times.html: the times of every run that has a log, by the digest of its encoder.
+
+    A page of its own, which sends them to the one that has it in a frame: a frame that is not there is no error, and a
+    script that is not there is one.
+    """
     found = {run.digest: times._asdict() for run in runs if run.digest and (times := read(run))}
-    return f"globalThis.TIMES = {json.dumps(found, indent=1, sort_keys=True)};\n"
+    said = json.dumps(found, indent=1, sort_keys=True).replace("<", "\\u003c")
+    return FRAME.format(said)
 
 
 def read(run: Run) -> Times | None:

@@ -118,7 +118,8 @@ def numbers(run: Run, rows: Sequence[Row]) -> list[list[str]]:
 
 def protocol(run: Run, runs: Sequence[Run], rows: Sequence[Row]) -> str:
     """How each task of the table was measured, as a list; and why a number is missing, where one is."""
-    said = [f"{task}: {how}" for task, how in tables.protocol(leaderboard.board(run.modality, runs, rows))]
+    board = leaderboard.board(run.modality, runs, rows)
+    said = [f"{task}: {how}" for task, how in tables.protocol(board, {})]
     said += [f"Not counted, {state}: {why}." for state, why in run.problems]
     return "\n".join(f"- {line}" for line in said)
 

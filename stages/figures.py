@@ -13,10 +13,11 @@ import numpy as np
 import plotly.graph_objects as go
 import plotly.io
 
+from stages.confusion import Confusions
 from stages.cost import Line
 from stages.gallery import Gallery
-from stages.leaderboard import BASELINES, Board, fraction
-from stages.results import Measure, Run
+from stages.leaderboard import BASELINES, Board
+from stages.results import Run
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("solid", "dash", "dashdot", "longdash")
@@ -49,43 +50,6 @@ def styles(methods: Sequence[str]) -> dict[str, Style]:
     return BASELINE | found
 
 
-def label_efficiency(board: Board, look: dict[str, Style]) -> list[str]:
-    """Accuracy of a linear classifier on frozen features against the share of labels: a plot for each labelled set."""
-    measures = [m for m in board.columns if m.stage == "probe" and fraction(m) is not None]
-    tasks = list(dict.fromkeys(m.task for m in measures))
-    return [_labels(board, look, [m for m in measures if m.task == task], k) for k, task in enumerate(tasks)]
-
-
-def _labels(board: Board, look: dict[str, Style], columns: Sequence[Measure], number: int) -> str:
-    figure = go.Figure()
-    drawn = [line for line in board.lines if line.method in look]
-    for line in sorted(drawn, key=lambda line: list(look).index(line.method)):
-        rows = [line.rows[m] for m in columns if m in line.rows]
-        if rows:
-            x = [100 * (fraction(row.measure) or 0) for row in rows]
-            spread = [row.std or 0 for row in rows]
-            figure.add_scatter(
-                x=x, y=[row.mean for row in rows], error_y={"array": spread, "thickness": 1.2, "width": 4},
-                **_trace(line.method, look, "lines+markers"),
-            )  # fmt: skip
-    shares = sorted({100 * (fraction(m) or 0) for m in columns})
-    chance = [board.chance[m] for m in columns if m in board.chance]
-    if chance:
-        figure.add_scatter(
-            x=[shares[0], shares[-1]], y=[max(chance)] * 2, mode="lines", name="chance",
-            line={"color": "#9aa3ad", "width": 1.2, "dash": "dot"}, hoverinfo="skip",
-        )  # fmt: skip
-    metric = columns[0].metric.partition("@")[0]
-    figure.update_xaxes(
-        title="labels used for training the classifier (%)", type="log", tickvals=shares,
-        ticktext=[f"{share:g}%" for share in shares],
-    )  # fmt: skip
-    figure.update_yaxes(title=f"{metric} on the test split (0 to 1)", rangemode="tozero")
-    of = columns[0].task.partition(" (")[2].rstrip(")")
-    title = f"Label efficiency{f' on {of}' if of else ''}: few labels, frozen encoder"
-    return _html(figure, title, f"{board.modality}-labels-{number}")
-
-
 def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[str, str]:
     """The headline against what it took: plots of "seconds", of "rate" and, where they differ, of "parameters".
 
@@ -105,12 +69,12 @@ def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[st
             figure.add_scatter(
                 x=[line.parameters if kind == "parameters" else None], y=[line.row and line.row.mean],
                 error_y={"array": [(line.row and line.row.std) or 0], "thickness": 1.2, "width": 4},
-                meta=line.encoders, **_trace(line.method, look, "markers"),
+                meta=line.encoders, **trace(line.method, look, "markers"),
             )  # fmt: skip
         figure.update_traces(marker={"size": 11})
         figure.update_xaxes(title=f"{unit} (logarithmic)", type="log")
         figure.update_yaxes(title=f"{board.headline.task} {board.headline.metric} (0 to 1)")
-        found[kind] = _html(figure, title, f"{board.modality}-{kind}", hover="closest")
+        found[kind] = html(figure, title, f"{board.modality}-{kind}", hover="closest")
     return found
 
 
@@ -144,7 +108,26 @@ def embeddings(found: Gallery, modality: str) -> dict[str, str]:
             (figure.update_yaxes, "t-SNE 2 (no unit)"),
         ):
             axis(title=title, range=[-1.08, 1.08], showticklabels=False, zeroline=False)
-        made[each.method] = _html(figure, each.method, f"{modality}-map-{each.method}", hover="closest")
+        made[each.method] = html(figure, each.method, f"{modality}-map-{each.method}", hover="closest")
+    return made
+
+
+def confusions(found: Confusions, modality: str) -> dict[str, str]:
+    """A matrix a method, of shares of each class in percent: one scale of colours, which the page gives its own."""
+    made = {}
+    for method, each in found.matrices.items():
+        share = 100 * each.counts / np.maximum(each.sizes, 1)[:, None]
+        told = [[f"{x:.0f}" if x >= 0.5 else "" for x in row] for row in share]
+        figure = go.Figure()
+        figure.add_heatmap(
+            x=found.classes, y=found.classes, z=np.round(share, 1).tolist(), zmin=0, zmax=100, text=told,
+            texttemplate="%{text}", textfont={"size": 10}, customdata=each.counts.tolist(), showscale=False, xgap=1,
+            ygap=1, colorscale=[[0, "#ffffff"], [1, COLOURS[0]]],
+            hovertemplate="%{y}, called %{x}: %{customdata}, %{z}% of the class<extra></extra>",
+        )  # fmt: skip
+        figure.update_xaxes(title="called", tickangle=-45, tickfont={"size": 10}, type="category")
+        figure.update_yaxes(title="is", autorange="reversed", tickfont={"size": 10}, type="category")
+        made[method] = html(figure, method, f"{modality}-confusion-{method}", hover="closest")
     return made
 
 
@@ -159,7 +142,7 @@ def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
         _band(figure, method, points, look, legend=True)
         figure.update_yaxes(title="training loss")
         figure.update_xaxes(title="samples seen")
-        found.append(_html(figure, f"{method}: training loss", f"{runs[0].modality}-loss-{method}"))
+        found.append(html(figure, f"{method}: training loss", f"{runs[0].modality}-loss-{method}"))
     return found
 
 
@@ -184,7 +167,7 @@ def health(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
         if figure.data:
             figure.update_yaxes(title=unit, rangemode="tozero")
             figure.update_xaxes(title="samples seen")
-            found.append(_html(figure, title, f"{runs[0].modality}-{column}"))
+            found.append(html(figure, title, f"{runs[0].modality}-{column}"))
     return found
 
 
@@ -210,15 +193,15 @@ def _band(
             line={"width": 0}, fillcolor=f"rgba({red}, {green}, {blue}, 0.18)", legendgroup=method,
             name="lowest to highest seed", showlegend=legend,
         )  # fmt: skip
-    trace = _trace(
+    style = trace(
         method, look, "lines" if len(at) > 1 else "markers"
     )  # a line of one epoch would not be seen
-    figure.add_scatter(
-        x=at, y=mean, **trace | {"name": "mean over seeds" if legend else method, "legendgroup": method}
-    )
+    style |= {"name": "mean over seeds" if legend else method, "legendgroup": method}
+    figure.add_scatter(x=at, y=mean, **style)
 
 
-def _trace(method: str, look: dict[str, Style], mode: str) -> dict[str, Any]:
+def trace(method: str, look: dict[str, Style], mode: str) -> dict[str, Any]:
+    """How a method is drawn, whatever is drawn of it."""
     colour, dash, symbol = look[method]
     marker = {"color": colour, "size": 8, "symbol": symbol}
     line = {"color": colour, "width": 2.2, "dash": dash}
@@ -227,7 +210,8 @@ def _trace(method: str, look: dict[str, Style], mode: str) -> dict[str, Any]:
     )
 
 
-def _html(figure: Any, title: str, name: str, hover: str = "x unified") -> str:
+def html(figure: Any, title: str, name: str, hover: str = "x unified") -> str:
+    """The figure with what all of the page's plots have in common."""
     figure.update_xaxes(**AXIS)
     figure.update_yaxes(**AXIS)
     figure.update_layout(
@@ -239,7 +223,7 @@ def _html(figure: Any, title: str, name: str, hover: str = "x unified") -> str:
         hovermode=hover,
         dragmode=False,  # a finger on a phone scrolls the page, not the plot
     )  # fmt: skip
-    html: str = plotly.io.to_html(
+    found: str = plotly.io.to_html(
         figure, include_plotlyjs=False, full_html=False, div_id=f"plot-{name}", config=CONFIG
     )
-    return html
+    return found

@@ -24,7 +24,12 @@ LEADS = (
 )  # what a task is known by, where it has one of these
 FIRST = ("accuracy", "bits_per_byte", "J&F")  # of several metrics of a task, the one that is shown
 # A metric is better when it is less if one of these words is in its name.
-LESS = ("perplexity", "bits", "error", "decay", "repeated", "copied", "alignment", "uniformity")
+LESS = ("perplexity", "bits", "error", "decay")
+# What describes an encoder or its texts, where neither more nor less is better: nothing of it is ever called best.
+DESCRIBES = (
+    "effective_rank", "participation_ratio", "live_share", "alignment", "uniformity", "coverage", "distinct",
+    "repeated", "copied",
+)  # fmt: skip
 COLUMNS = (
     "modality", "method", "task", "metric", "mean", "std", "seeds", "chance", "samples", "parameters",
 )  # fmt: skip
@@ -118,6 +123,11 @@ def less(measure: Measure) -> bool:
     return any(word in f"{measure.task} {measure.metric}".lower() for word in LESS)
 
 
+def describes(measure: Measure) -> bool:
+    """Whether it has no better direction: a collapsed encoder has the best alignment, noise the most distinct words."""
+    return measure.metric.startswith(DESCRIBES)
+
+
 def fraction(measure: Measure) -> float | None:
     """The share of labels, 0 to 1, that a metric such as accuracy@10% was reached with."""
     share = parted(measure)[1]
@@ -190,6 +200,8 @@ def beyond(one: Row, other: Row) -> bool:
 
 def best(lines: Sequence[Row]) -> str | None:
     """The self-supervised method, of the rows of one measure, that is beyond all others and beyond random."""
+    if any(describes(row.measure) for row in lines):
+        return None
     rivals = [row for row in lines if row.method != "supervised" and row.mean is not None]
     first = max(rivals, key=lambda row: row.merit, default=None)
     if first is None or first.method == "random" or first.baseline or len(rivals) == 1:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from stages import cost, figures, filters, gallery, showing, store, tables
+from stages import confusion, cost, efficiency, figures, filters, gallery, showing, store, tables
 from stages.leaderboard import RULE, Board, Row, board
 from stages.results import Run
 from stages.showing import Shown
@@ -46,6 +46,8 @@ class Section:
     corpus: dict[str, Any]  # meta.json, with `title`, `about`, `reasons` and the first lines of rejected.csv
     encoder: dict[str, Any]  # architecture and size that all methods share
     labels: list[Markup]
+    confusions: confusion.Confusions | None
+    matrices: dict[str, Markup]  # their pictures, by method
     costs: list[cost.Line]
     cost: dict[str, Markup]  # plots by what they are drawn against
     gallery: gallery.Gallery | None
@@ -56,19 +58,26 @@ class Section:
     health: list[Markup]
     previews: list[Shown]
     results: list[tuple[str, list[Shown]]]  # what tasks left to be looked at, by task
+    judges: str  # how probes and transfers are set, YAML
     provenance: list[Provenance]
 
 
-def sections(runs: Sequence[Run], rows: Sequence[Row]) -> list[Section]:
-    return [section(modality, runs, rows) for modality in dict.fromkeys(run.modality for run in runs)]
+def sections(runs: Sequence[Run], rows: Sequence[Row], params: dict[str, Any]) -> list[Section]:
+    """One a modality; of `params`, those of params.yaml, only the blocks of what judges encoders are read."""
+    return [
+        section(modality, runs, rows, params[modality])
+        for modality in dict.fromkeys(run.modality for run in runs)
+    ]
 
 
-def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
+def section(modality: str, runs: Sequence[Run], rows: Sequence[Row], block: dict[str, Any]) -> Section:
+    judges = {kind: block[kind] for kind in ("probes", "transfers") if block.get(kind)}
     mine = [run for run in runs if run.modality == modality]
     methods = list(dict.fromkeys(run.method for run in mine if not run.baseline))
     found, look, data = board(modality, mine, rows), figures.styles(methods), corpus(modality)
     about, costs = next((run.about for run in mine if run.about), {}), cost.table(found, mine)
     seen = gallery.gallery(found, mine)
+    mistaken = confusion.confusions(found, mine, data.get("classes", []))
     return Section(
         modality=modality,
         board=found,
@@ -76,26 +85,35 @@ def section(modality: str, runs: Sequence[Run], rows: Sequence[Row]) -> Section:
         table=tables.markdown(found),
         groups=tables.groups(found),
         budget=tables.budget(found),
-        protocol=tables.protocol(found),
+        protocol=tables.protocol(
+            found, {name: each for kind in judges.values() for name, each in kind.items()}
+        ),
         troubles=tables.notes(found),
         look=look,
         corpus=data,
         encoder=about.get("params", {}).get("encoder", {}) | {k: about[k] for k in ("dim",) if k in about},
-        labels=[Markup(html) for html in figures.label_efficiency(found, look)],
+        labels=[Markup(html) for html in efficiency.plots(found, look)],
+        confusions=mistaken,
+        matrices=plots(figures.confusions(mistaken, modality)) if mistaken else {},
         costs=costs,
-        cost={kind: Markup(html) for kind, html in figures.cost(found, costs, look).items()},
+        cost=plots(figures.cost(found, costs, look)),
         gallery=seen,
-        maps={k: Markup(html) for k, html in (figures.embeddings(seen, modality) if seen else {}).items()},
+        maps=plots(figures.embeddings(seen, modality)) if seen else {},
         classes=legend(seen) if seen else [],
         filters=list(filters.filters(mine)),
         losses=[Markup(html) for html in figures.losses(mine, look)],
         health=[Markup(html) for html in figures.health(mine, look)],
         previews=[showing.preview(modality, method) for method in methods],
         results=list(showing.results(mine)),
+        judges=as_yaml(judges),
         provenance=[
             provenance(modality, name, [run for run in mine if run.method == name]) for name in methods
         ],
     )
+
+
+def plots(found: dict[str, str]) -> dict[str, Markup]:
+    return {name: Markup(html) for name, html in found.items()}
 
 
 def legend(found: gallery.Gallery) -> list[tuple[str, Markup]]:

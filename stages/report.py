@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from stages import cli, cost, leaderboard, page, results, store, tables
+from stages import cli, confusion, cost, leaderboard, page, results, store
 
 REPORT = store.ARTIFACTS / "report"
 
@@ -17,19 +17,17 @@ def report(params: cli.Params) -> None:
 
     runs = results.read(params)
     rows = leaderboard.rows(runs)
-    sections = page.sections(runs, rows)
+    sections = page.sections(runs, rows, params)
     with store.writing(REPORT) as out:
         out.mkdir()
         write_csv(out / "leaderboard.csv", leaderboard.COLUMNS, (row.fields() for row in rows))
         write_csv(out / "curves.csv", CURVES, curves(runs))
         write_csv(out / "labels.csv", LABELS, labels(rows))
-        for section in sections:
-            for line in section.board.lines:
-                store.write_json(
-                    out / "metrics" / section.modality / f"{line.method}.json", summary(section.board, line)
-                )
+        mistaken = (line for section in sections for line in confusion.lines(section.board, runs))
+        write_csv(out / "confusion.csv", confusion.COLUMNS, mistaken)
+        store.write_json(out / "metrics.json", {each.modality: headlines(each.board) for each in sections})
         (out / "leaderboard.md").write_text(page.render("leaderboard.md", sections=sections))
-        (out / "times.js").write_text(cost.script(runs))
+        (out / "times.html").write_text(cost.frame(runs))
         html = page.render("page.html", sections=sections, plotly=Markup(get_plotlyjs()))
         (out / "index.html").write_text(html)
 
@@ -46,18 +44,19 @@ def curves(runs: Sequence[results.Run]) -> Iterable[list[str]]:
 
 
 def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
-    """Label efficiency: what a linear classifier on the frozen encoder reaches with a share of the labels."""
+    """Label efficiency: what each task that takes a share of the labels reaches, on the frozen encoder or with it."""
     for row in rows:
         share = leaderboard.fraction(row.measure)
-        if row.measure.stage == "probe" and share is not None and row.mean is not None:
+        if share is not None and row.mean is not None:
             numbers = map(leaderboard.exact, (share, row.mean, row.std))
             yield [row.modality, row.measure.task, row.method, *numbers]
 
 
-def summary(board: leaderboard.Board, line: leaderboard.Line) -> dict[str, float | None]:
-    """A method's means, one a task: a file of it each makes `dvc metrics show` a leaderboard that fits a screen."""
-    first = [measure for measure in tables.leads(board.columns) if measure in line.rows]
-    return {tables.title(measure, board.columns): line.rows[measure].mean for measure in first}
+def headlines(board: leaderboard.Board) -> dict[str, float | None]:
+    """The headline by method: a column each in `dvc exp show`, where an experiment is a row."""
+    return {
+        line.method: line.rows[board.headline].mean for line in board.lines if board.headline in line.rows
+    }
 
 
 def write_csv(path: Path, columns: Sequence[str], lines: Iterable[Sequence[str]]) -> None:

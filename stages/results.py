@@ -40,6 +40,9 @@ class Run:
     history: list[dict[str, str]] = field(default_factory=list)  # history.csv, one dict an epoch
     scores: dict[Measure, float] = field(default_factory=dict)
     chances: dict[Measure, float] = field(default_factory=dict)
+    confusions: dict[str, dict[str, dict[str, int]]] = field(
+        default_factory=dict
+    )  # task, class, called: count
     problems: list[tuple[str, str]] = field(default_factory=list)  # (one of STATES, why)
 
     @property
@@ -134,7 +137,7 @@ def _unfit(run: Run, params: cli.Params) -> Iterator[tuple[str, str]]:
             yield "stale", f"trained with another `{block}` than params.yaml now has"
     corpus = store.corpus_path(run.modality) / "meta.json"
     if not corpus.exists():
-        yield "stale", f"its corpus is gone; `dvc repro ingest-{run.modality}` may have failed"
+        yield "stale", f"its corpus is gone; the stage ingest-{run.modality} may have failed"
     elif store.read_json(corpus).get("fingerprint") != run.about.get("corpus"):
         yield "stale", "trained on another corpus than the one there is now"
     path = store.metrics_path(run.modality, run.method, run.seed, "pretrain")
@@ -154,6 +157,12 @@ def _read_scores(run: Run, stage: str) -> None:
     if stage != "pretrain" and found.get("encoder") != run.digest:
         run.problems.append(("stale", f"{path.name} judges another encoder"))
         return
+    told = {
+        task: block["confusion"]
+        for task, block in found.items()
+        if isinstance(block, dict) and "confusion" in block
+    }
+    run.confusions.update(told)
     for measure, value, chance in scores(stage, found):
         if _broken(value):
             run.problems.append(("failed", f"{measure.task} {measure.metric} is {value}"))

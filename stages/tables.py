@@ -1,10 +1,11 @@
 """A leaderboard in plain text and in words: the table of leaderboard.md, its footnotes, and the verdict."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stages import captions
-from stages.leaderboard import BASELINES, Board, Line, Row, beyond, less, parted
+from stages.leaderboard import BASELINES, Board, Line, Row, beyond, describes, less, parted
 from stages.results import Measure
 
 ACROSS = 6  # columns of numbers in a table of plain text
@@ -75,8 +76,8 @@ def groups(board: Board) -> list[Group]:
         task, _, of = measure.task.partition(" (")
         metric, share = parted(measure)
         words = [word for word in (of.rstrip(")"), metric, share) if word]
-        worse = ["less is better"] if less(measure) else []
-        column = Column(measure, words[0], [*words[1:], *worse], measure in first, bool(worse))
+        worse = ["less is better"] if less(measure) else ["no better or worse"] if describes(measure) else []
+        column = Column(measure, words[0], [*words[1:], *worse], measure in first, less(measure))
         found.setdefault(task, []).append(column)
     return [Group(task, columns) for task, columns in found.items()]
 
@@ -131,16 +132,18 @@ def _own(line: Line) -> str:
     return f"{bare(line.own.mean)} ({line.own.chance:.2g})".replace("(0.", "(.") if line.own else "–"
 
 
-def protocol(board: Board) -> list[tuple[str, str]]:
-    """(task, what it is and how it was measured) of every task of the table."""
+def protocol(board: Board, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(task, what it is and how it was measured) of every task of the table; `settings` are those of each, by name."""
     found = []
     for stage, task in dict.fromkeys(measure[:2] for measure in board.columns):
         have = [parted(m)[1] for m in board.columns if m.task == task]
         shares = [share[1:] for share in dict.fromkeys(have) if share]
         how = "frozen encoder" if stage == "probe" else "given the encoder itself"
         how += f", {', '.join(shares)} of the training labels" if shares else ""
+        most = (settings.get(task.partition(" (")[0]) or {}).get("limit")
+        on = f"at most {most:,} samples of the test split" if most else "the test split"
         said = captions.task(board.modality, stage, task).rstrip(".")
-        found.append((task, f"{said + '; ' if said else ''}{how}, scored on the test split."))
+        found.append((task, f"{said + '; ' if said else ''}{how}, scored on {on}."))
     asked = "the method's own task, scored on its training batches of the last epoch, beside what guessing scores."
     return [*found, ("pretext", asked)]
 
@@ -177,24 +180,43 @@ def verdict(board: Board, corpus: str) -> str:
     if not ours:
         return f"On {corpus}, no self-supervised method has been judged yet."
     names = {row.method: captions.method(board.modality, row.method)[0] for row in ours}
-    first, random = ours[0], judged.get("random")
-    level = [row for row in ours[1:] if not beyond(first, row)]
-    lead = names[first.method]
-    if headline in board.best:
-        said = f"{lead}'s is the best self-supervised encoder"
-    elif first.std is None:
-        said = f"{lead}'s encoder is ahead, by one seed, so nothing says by how much it might vary"
-    elif random and not beyond(first, random):
-        said = f"no encoder is beyond the spread of an untrained one; {lead}'s comes first"
-    elif level:
-        said = f"{lead}'s encoder is ahead, but within the spread of {' and '.join(names[r.method] for r in level)}"
-    else:
-        said = f"{lead}'s encoder is ahead"
+    first, others = ours[0], ours[1:]
+    near = [row for row in others if row.merit == first.merit or (first.std and not beyond(first, row))]
+    said = _standing(board, judged, first, near, names)
     numbers = [_valued(headline.task, first)]
-    numbers += [_valued(names[row.method], row) for row in level if headline not in board.best]
+    numbers += [_valued(names[row.method], row) for row in near if headline not in board.best]
     numbers += [_valued(name, judged[name]) for name in BASELINES if name in judged]
     numbers += [_valued(name, row) for name, row in judged.items() if row.baseline]
     return f"On {corpus}, {said}: {', '.join(numbers)}."
+
+
+def _standing(
+    board: Board, judged: dict[str, Row], first: Row, near: Sequence[Row], names: dict[str, str]
+) -> str:
+    """Where the first encoder stands beside an untrained one, then beside the others, then beside baselines."""
+    lead, random = names[first.method], judged.get("random")
+    ahead = [name for name, row in judged.items() if row.baseline and not beyond(first, row)]
+    with_near = " and ".join(names[row.method] for row in near)
+    if board.headline in board.best:
+        return f"{lead}'s is the best self-supervised encoder"
+    if random is None:
+        return f"nothing says what an untrained encoder is worth; {lead}'s comes first"
+    if first.merit < random.merit:
+        return f"no self-supervised encoder reaches an untrained one; {lead}'s comes nearest"
+    if first.merit == random.merit:
+        return f"{lead}'s encoder is level with an untrained one"
+    if first.std is None or random.std is None:
+        level = f", level with {with_near}" if near else ""
+        return f"{lead}'s encoder scores highest{level}, but one seed cannot say whether that is more than chance"
+    if not beyond(first, random):
+        return f"no encoder is beyond the spread of an untrained one; {lead}'s comes first"
+    if near:
+        return f"{lead}'s encoder is ahead, but within the spread of {with_near}"
+    if ahead:
+        return (
+            f"{lead}'s is the best self-supervised encoder, but not beyond {' and '.join(ahead)}, without any"
+        )
+    return f"{lead}'s encoder is ahead of an untrained one"
 
 
 def _valued(name: str, row: Row) -> str:

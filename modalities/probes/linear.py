@@ -4,6 +4,9 @@ The strength of its weight decay is chosen on a share of the training labels, he
 on all of them. The test split is read once, at the end.
 """
 
+from collections import Counter
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -12,8 +15,8 @@ from modalities.common import fractions, logistic
 from modalities.common.chance import commonest
 
 
-def run(features: Features, *, seed: int, strengths: list[float], held_out: float) -> dict[str, float]:
-    """Accuracy, and the mean of the accuracies of each class, on the test split."""
+def run(features: Features, *, seed: int, strengths: list[float], held_out: float) -> dict[str, Any]:
+    """Accuracy, the mean of the accuracies of each class, and `confusion`, who was called what, on the test split."""
     vectors, labels, ids = features.labelled("train")
     test, truth, _ = features.labelled("test")
     fractions.covered(labels, truth, features.classes)
@@ -31,7 +34,18 @@ def run(features: Features, *, seed: int, strengths: list[float], held_out: floa
         "accuracy.chance": commonest(truth),
         "mean_per_class": float(np.mean(by_class)),
         "mean_per_class.chance": 1 / len(by_class),
+        "confusion": confusion(truth, found, features.classes),
     }
+
+
+def confusion(truth: Index, found: Index, classes: list[str]) -> dict[str, dict[str, int]]:
+    """How many samples of each class were called which, by name; what never happened is left out."""
+    said: dict[str, dict[str, int]] = {}
+    for (actual, predicted), count in sorted(
+        Counter(zip(truth.tolist(), found.tolist(), strict=True)).items()
+    ):
+        said.setdefault(classes[actual], {})[classes[predicted]] = count
+    return said
 
 
 def fitted(labels: Index, ids: list[str], *, held_out: float, seed: int) -> Index:

@@ -6,7 +6,7 @@ const own = new Map(plots.map((plot) => [plot, plot.data.map(({ line, fillcolor 
 }))]));
 const paint = (size) => {
   const style = getComputedStyle(root);
-  const [ink, soft, line, paper] = ["--ink", "--soft", "--line", "--paper"].map((name) => style.getPropertyValue(name).trim());
+  const [ink, soft, line, paper, full] = ["--ink", "--soft", "--line", "--paper", "--right"].map((name) => style.getPropertyValue(name).trim());
   const layout = { paper_bgcolor: paper, plot_bgcolor: paper, "font.color": ink, "hoverlabel.bgcolor": paper, ...size };
   for (const axis of ["xaxis", "yaxis"]) Object.assign(layout, { [`${axis}.gridcolor`]: line, [`${axis}.linecolor`]: soft });
   for (const plot of plots) {
@@ -14,6 +14,7 @@ const paint = (size) => {
     const bands = own.get(plot).filter((trace) => trace.band).map(({ k }) => k);
     if (black.length) Plotly.restyle(plot, { "line.color": ink, "marker.color": ink }, black);
     if (bands.length) Plotly.restyle(plot, { fillcolor: `color-mix(in srgb, ${ink} 18%, ${paper})` }, bands);
+    if (plot.data[0]?.type === "heatmap") Plotly.restyle(plot, { colorscale: [[[0, paper], [1, full]]] });
     Plotly.relayout(plot, layout);
   }
 };

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
 from modalities.base import Features
@@ -128,7 +128,23 @@ def test_classes_that_the_labels_skip_are_no_trouble() -> None:
     found = linear.run(features, seed=0, strengths=[1e-2], held_out=0.1)
     names = [f"class {k}" for k in range(20)]
     sparse = Features(features.vectors, features.labels * 3 + 1, features.splits, features.ids, names)
-    assert linear.run(sparse, seed=0, strengths=[1e-2], held_out=0.1) == found
+    again = linear.run(sparse, seed=0, strengths=[1e-2], held_out=0.1)
+    assert set(again.pop("confusion")) == {f"class {k * 3 + 1}" for k in range(5)}
+    assert again == {name: value for name, value in found.items() if name != "confusion"}
+
+
+def test_confusion_counts_are_scikit_learns_and_hold_what_accuracy_says() -> None:
+    rng = np.random.default_rng(0)
+    truth, found, names = rng.integers(0, 4, 200), rng.integers(0, 4, 200), list("abcd")
+    told = linear.confusion(truth, found, names)
+    expected = confusion_matrix(truth, found)
+    assert [[told[a].get(b, 0) for b in names] for a in names] == expected.tolist()
+    metrics = linear.run(blobs(), seed=0, strengths=[1e-2], held_out=0.1)
+    called = metrics["confusion"]
+    total = sum(sum(row.values()) for row in called.values())
+    assert sum(row.get(name, 0) for name, row in called.items()) / total == metrics["accuracy"]
+    each = [row.get(name, 0) / sum(row.values()) for name, row in called.items()]
+    assert np.mean(each) == pytest.approx(metrics["mean_per_class"])
 
 
 def test_settings_and_labels_that_cannot_be_used() -> None:

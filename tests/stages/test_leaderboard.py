@@ -3,7 +3,6 @@
 import json
 import math
 import statistics
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +11,7 @@ import pytest
 from stages import leaderboard, results, store, tables
 from stages.leaderboard import HEADLINE, Row
 from stages.results import Measure, Run
-from tests.stages.conftest import SEEDS, settings, write_corpus, write_run
-
-Rewrite = Callable[..., None]
+from tests.stages.conftest import SEEDS, Rewrite, settings, write_corpus, write_run
 
 
 def row(method: str, mean: float | None, std: float | None = 0.01, seeds: int = 3) -> Row:
@@ -49,7 +46,7 @@ def test_one_seed_has_no_deviation_and_nothing_is_best(tree: dict[str, Any]) -> 
     found = board(tree)
     assert {line.rows[HEADLINE].std for line in found.lines if HEADLINE in line.rows} == {None}
     assert found.best == {}
-    assert "by one seed" in tables.verdict(found, "it")
+    assert "SimCLR's encoder scores highest, but one seed cannot say" in tables.verdict(found, "it")
 
 
 def test_rows_read_from_best_to_worst_within_a_task(tree: dict[str, Any]) -> None:
@@ -235,6 +232,20 @@ def test_beyond_is_two_standard_errors_of_the_difference() -> None:
 )
 def test_best_is_beyond_every_other_method_and_random(means: dict[str, float], expected: str | None) -> None:
     assert leaderboard.best([row(name, mean) for name, mean in means.items()]) == expected
+
+
+def test_what_has_no_better_direction_has_no_best() -> None:
+    measure = Measure("transfer", "geometry", "effective_rank")
+    runs = [
+        Run("image", method, seed, scores={measure: value + seed / 1000})
+        for method, value in (("random", 10.0), ("simclr", 30.0), ("rotation", 20.0))
+        for seed in (1, 2)
+    ]
+    assert leaderboard.board("image", runs, leaderboard.rows(runs)).best == {}
+    assert [leaderboard.describes(Measure("transfer", "t", name)) for name in ("alignment", "mAP")] == [
+        True,
+        False,
+    ]
 
 
 def test_nothing_run_is_one_error(project: Any) -> None:

@@ -89,7 +89,7 @@ def test_it_loads_without_an_error_and_fetches_nothing(browser: webdriver.Chrome
     assert log == []
     fetched = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     outside = [name for name in fetched if not name.startswith("data:")]
-    assert [name.rpartition("/")[2] for name in outside] in ([], ["times.js"])  # a file beside the page
+    assert [name.rpartition("/")[2] for name in outside] in ([], ["times.html"])  # a file beside the page
 
 
 def test_every_preview_is_a_picture_with_a_text_for_those_who_cannot_see_it(
@@ -104,14 +104,20 @@ def test_every_preview_is_a_picture_with_a_text_for_those_who_cannot_see_it(
 
 def test_every_plot_has_a_title_units_and_a_legend(browser: webdriver.Chrome) -> None:
     plots = browser.find_elements(By.CSS_SELECTOR, ".plotly-graph-div")
-    assert len(plots) == 1 + 2 + 3 + 5 + 2  # labels, cost, maps, a loss a trained method, spread and rank
-    maps = browser.find_elements(By.CSS_SELECTOR, ".map .plotly-graph-div")
+    # Labels, confusion, cost, maps, a loss a trained method, spread and rank.
+    assert len(plots) == 1 + 5 + 2 + 3 + 5 + 2
+    bare = browser.find_elements(
+        By.CSS_SELECTOR, ":is(.map, .matrix) .plotly-graph-div"
+    )  # one legend for all
     for plot in plots:
-        for part in (".gtitle", ".xtitle", ".ytitle", *([] if plot in maps else [".legendtext"])):
+        for part in (".gtitle", ".xtitle", ".ytitle", *([] if plot in bare else [".legendtext"])):
             assert plot.find_element(By.CSS_SELECTOR, part).get_attribute("textContent"), part
 
 
 def test_times_are_put_into_plots_and_table(browser: webdriver.Chrome) -> None:
+    WebDriverWait(browser, 5).until(
+        lambda b: b.find_element(By.CSS_SELECTOR, "[data-kind=seconds]").is_displayed()
+    )
     script = "return document.querySelector('[data-kind=seconds] .plotly-graph-div').data.map(t => [t.name, t.x[0]])"
     found = dict(browser.execute_script(script))
     assert found["rotation"] == pytest.approx(30_000 / 1018, abs=0.1) and found["random"] is None
@@ -125,12 +131,12 @@ def test_without_times_the_page_says_so(browser: webdriver.Chrome) -> None:
     here = browser.current_url
     page = Path(here.removeprefix("file://"))
     alone = page.parent.parent / "alone.html"
-    alone.write_text(page.read_text().replace("times.js", "none.js"))
+    alone.write_text(page.read_text())
     browser.get(alone.as_uri())
     assert browser.find_element(By.CSS_SELECTOR, ".no-times").is_displayed()
     assert not browser.find_element(By.CSS_SELECTOR, "[data-kind=seconds]").is_displayed()
+    assert browser.get_log("browser") == []  # type: ignore[no-untyped-call]
     browser.get(here)
-    browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
 def test_a_sample_is_seen_under_the_pointer_and_a_class_is_followed(browser: webdriver.Chrome) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from stages import captions, figures, leaderboard, page, report, results
+from stages import captions, figures, leaderboard, page, report, results, store
 from stages.results import Run
 from tests.conftest import ROOT
-from tests.stages.conftest import METHODS, write_params
+from tests.stages.conftest import write_params
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -37,12 +37,16 @@ def test_twice_the_same_bytes(tree: dict[str, Any]) -> None:
     first = files(report.REPORT)
     report.report(tree)
     assert files(report.REPORT) == first
-    metrics = {f"metrics/image/{name}.json" for name in (*(name for name, *_ in METHODS), "pixels")}
-    assert (
-        set(first)
-        == {"leaderboard.csv", "leaderboard.md", "index.html", "times.js", "curves.csv", "labels.csv"}
-        | metrics
-    )
+    tables = {"leaderboard.csv", "curves.csv", "labels.csv", "confusion.csv", "metrics.json"}
+    assert set(first) == {"leaderboard.md", "index.html", "times.html"} | tables
+
+
+def test_metrics_are_the_headline_of_every_method_that_has_one(tree: dict[str, Any]) -> None:
+    report.report(tree)
+    found = store.read_json(report.REPORT / "metrics.json")
+    rows = [row for row in leaderboard.rows(results.read(tree)) if row.measure == leaderboard.HEADLINE]
+    assert found == {"image": {row.method: row.mean for row in rows if row.seeds}}
+    assert set(found["image"]) == {"random", "supervised", "rotation", "simclr", "byol", "pixels"}
 
 
 def test_the_leaderboard_holds_what_the_rows_say(tree: dict[str, Any]) -> None:
@@ -97,7 +101,7 @@ def test_the_page_names_what_each_row_is_made_of(tree: dict[str, Any]) -> None:
         "modalities/image/dvc.yaml:probe-image@rotation-17", "And 11 more in", "OpenMoji 17 &lt;color&gt;",
     ):  # fmt: skip
         assert part in html, part
-    assert html.count("Plotly.newPlot(") == 13 + html.split("</script>")[0].count("Plotly.newPlot(")
+    assert html.count("Plotly.newPlot(") == 18 + html.split("</script>")[0].count("Plotly.newPlot(")
     assert "<color>" not in html
 
 

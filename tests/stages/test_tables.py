@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from stages import leaderboard, store, tables
 from stages.leaderboard import HEADLINE
 from stages.results import Measure, Run
-from tests.stages.conftest import SEEDS
-from tests.stages.test_leaderboard import Rewrite, board, values
+from tests.stages.conftest import SEEDS, Rewrite
+from tests.stages.test_leaderboard import board, values
 
 
 def test_columns_stand_under_their_task_and_the_first_of_each_set_is_seen() -> None:
@@ -41,6 +43,52 @@ def test_the_verdict_goes_no_further_than_the_spread(tree: dict[str, Any], rewri
     for seed, value in zip(SEEDS, values("simclr"), strict=True):
         rewrite("random", seed, "probe", linear={"accuracy": value - 0.001, "accuracy.chance": 1 / 7})
     assert "no encoder is beyond the spread of an untrained one" in tables.verdict(board(tree), "it")
+
+
+@pytest.mark.parametrize(
+    ("means", "said"),
+    [
+        ({"rotation": [0.6], "random": [0.5]}, "Rotation's encoder scores highest, but one seed cannot say"),
+        ({"rotation": [0.5], "random": [0.5]}, "Rotation's encoder is level with an untrained one"),
+        (
+            {"rotation": [0.4], "random": [0.5]},
+            "no self-supervised encoder reaches an untrained one; Rotation's",
+        ),
+        (
+            {"rotation": [0.6], "simclr": [0.6], "random": [0.5]},
+            "scores highest, level with SimCLR, but one seed cannot say",
+        ),
+        ({"rotation": [0.6]}, "nothing says what an untrained encoder is worth; Rotation's comes first"),
+        (
+            {"rotation": [0.40, 0.41], "random": [0.5, 0.51]},
+            "no self-supervised encoder reaches an untrained one",
+        ),
+        (
+            {"rotation": [0.50, 0.60], "random": [0.5, 0.51]},
+            "no encoder is beyond the spread of an untrained one",
+        ),
+        ({"rotation": [0.60, 0.61], "random": [0.5, 0.51]}, "Rotation's is the best self-supervised encoder"),
+    ],
+)
+def test_one_seed_is_never_ahead_and_equal_is_level(means: dict[str, list[float]], said: str) -> None:
+    runs = [
+        Run("image", method, seed, scores={HEADLINE: value})
+        for method, values in means.items()
+        for seed, value in enumerate(values)
+    ]
+    found = tables.verdict(leaderboard.board("image", runs, leaderboard.rows(runs)), "toys")
+    assert said in found
+    assert "ahead" not in found or all(len(values) > 1 for values in means.values())
+
+
+def test_a_baseline_without_an_encoder_that_is_not_beaten_is_named() -> None:
+    scores = {"rotation": [0.60, 0.61], "random": [0.5, 0.51]}
+    runs = [Run("image", m, s, scores={HEADLINE: v}) for m, vs in scores.items() for s, v in enumerate(vs)]
+    runs.append(Run("image", "pixels", 17, baseline=True, scores={HEADLINE: 0.7}))
+    found = tables.verdict(leaderboard.board("image", runs, leaderboard.rows(runs)), "toys")
+    assert (
+        "Rotation's is the best self-supervised encoder, but not beyond pixels, without any: linear" in found
+    )
 
 
 def test_the_markdown_table_frames_the_methods(tree: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ def run(corpus: Images, *, seed: int, strengths: list[float], held_out: float, s
             continue
         features = Features(shrunk(images, side), images.labels, images.splits, images.ids, images.classes)
         metrics = linear.run(features, seed=seed, strengths=strengths, held_out=held_out)
-        found |= {f"{task}.{metric}": value for metric, value in metrics.items()}
+        found |= {f"{task}.{name}": value for name, value in metrics.items() if name != "confusion"}
     return found
 
 
