@@ -117,17 +117,15 @@ class MaskedWords(Pretext):
     def batch(self, index: Index, rng: np.random.Generator) -> Batch:
         own = self.packed.vocabulary
         tokens, label = self._rows(index, rng)
-        starts = tokens >= BEGINS
-        tokens &= BEGINS - 1
         draws = self._draws(index, tokens.shape[1], rng)
-        candidates, wanted = tokens >= own.specials, masking.count(tokens, self.rate, own.pad)
-        place = draws(0)
+        wanted, place = masking.count(tokens, self.rate, own.pad), draws(0)
         if self.unit == "token":
-            asked = masking.places(candidates, wanted, place)
+            asked = masking.places(tokens >= own.specials, wanted, place)
         else:
-            asked = masking.words(
-                candidates, starts, wanted, place, draws(1) if self.unit == "ngram" else None
-            )
+            starts = tokens >= BEGINS
+            tokens &= BEGINS - 1
+            lengths = draws(1) if self.unit == "ngram" else None
+            asked = masking.words(tokens >= own.specials, starts, wanted, place, lengths)
         read, target = masking.replaced(tokens, asked, self.split, draws(2, asked), draws(3, asked), own)
         found = {"token": from_numpy(read), "target": from_numpy(target)}
         return found if self.pair == "none" else found | {"label": from_numpy(label)}
