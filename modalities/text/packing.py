@@ -1,6 +1,6 @@
 """What a text `build` writes, and the rows that methods cut from it.
 
-    tokenizer.json                the vocabulary
+    tokenizer.json                the vocabulary, and in vocabulary.key what it follows from
     tokens.u16 (or .u32)          every sentence in the order of the corpus, without special tokens
     starts.u8                     1 where a token begins a word
     offsets.i64, documents.i64    (S + 1) first token of each sentence, (N + 1) first sentence of each document
@@ -91,7 +91,7 @@ def write_whole(corpus: Texts, out: Path, *, kind: Kind, size: int, min_count: i
 def _write(corpus: Texts, texts: list[str], out: Path, kind: Kind, size: int, min_count: int) -> Packed:
     if not texts:
         raise ValueError("the corpus has no sentence to learn from; see text.ingest.source")
-    made = vocabulary.train(texts, kind=kind, size=size, min_count=min_count)
+    made = vocabulary.trained(texts, out, kind=kind, size=size, min_count=min_count)
     return tokenised(corpus, texts, made, out)
 
 

@@ -4,6 +4,7 @@ Made by `tokenizers` from training text alone (modalities/text/shared/trainers.p
 special tokens, which are never read out of text that spells them.
 """
 
+import hashlib
 import itertools
 import re
 from collections import defaultdict
@@ -20,6 +21,7 @@ Flat = NDArray[np.int64]
 
 SPARE = 32  # special tokens without a use yet, for later tasks
 FEW, PART = 512, 1 << 14  # texts that are tokenised as they are; texts, or words, at a time
+KEY = "vocabulary.key"
 GROUP, MARK = 64, "<unused0>"  # words that are tokenised as one text, and what is put between them
 WORD = re.compile(r"\s*\S+|\s+")  # with the space before it; at the end of a text, space alone
 # A space after other white space: only there does it matter whether a text is cut before all of it.
@@ -195,6 +197,34 @@ def train(texts: Sequence[str], *, kind: Kind, size: int, min_count: int) -> Voc
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in specials])
     _frame(tokenizer, kind)
     return Vocabulary(tokenizer.to_str())
+
+
+def trained(texts: Sequence[str], out: Path, *, kind: Kind, size: int, min_count: int) -> Vocabulary:
+    """`train`; but where a folder beside `out` holds what it made of the same texts and settings, that.
+
+    Training takes as long as all else that a build does, and five methods want the same pieces. `out` gets a key of all
+    that the vocabulary follows from, this code and its libraries too, so it does not matter who trained it.
+    """
+    from importlib.metadata import version
+
+    from modalities.text.shared import trainers
+
+    key = hashlib.sha256(
+        f"{kind} {size} {min_count} {version('tokenizers')} {version('sentencepiece')}".encode()
+    )
+    for code in (__file__, trainers.__file__):
+        key.update(Path(code).read_bytes())
+    for text in texts:
+        key.update(text.encode() + b"\0")
+    for file in sorted(out.parent.glob(f"*/{KEY}")):
+        if file.read_text() == key.hexdigest():
+            found = load(file.parent)
+            break
+    else:
+        found = train(texts, kind=kind, size=size, min_count=min_count)
+    found.save(out)
+    (out / KEY).write_text(key.hexdigest())
+    return found
 
 
 def _frame(tokenizer: Any, kind: Kind) -> None:

@@ -1,6 +1,7 @@
 """Packing: rows cut from a tokenised corpus, each rule against a loop over sentences."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,6 +139,32 @@ def test_rows_and_frames_equal_loops(packed: Packed) -> None:
     one = packing.frame(parts[:1], own)
     starts, stops = np.array([0, 2]), np.array([2, 3])
     assert np.array_equal(packing.framed(np.array([60, 61, 62]), starts, stops, 3, own), one[[0, 2]])
+
+
+def test_a_vocabulary_that_lies_beside_is_taken_over_and_no_other(
+    toy_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+    train = vocabulary.train
+
+    def counted(texts: list[str], **keys: Any) -> vocabulary.Vocabulary:
+        trained.append(keys["kind"])
+        return train(texts, **keys)
+
+    monkeypatch.setattr(vocabulary, "train", counted)
+    other = toy.documents(48, seed=1)
+    for name in ("first", "same", "kind", "texts", "alone"):
+        (tmp_path / name / "built").mkdir(parents=True) if name == "alone" else (tmp_path / name).mkdir()
+    written(toy_texts, tmp_path / "first")
+    written(toy_texts, tmp_path / "same")
+    assert trained == ["wordpiece"]
+    written(toy_texts, tmp_path / "kind", "bpe")
+    written(other, tmp_path / "texts")
+    written(toy_texts, tmp_path / "alone" / "built")
+    assert trained == ["wordpiece", "bpe", "wordpiece", "wordpiece"]
+    for file in (tmp_path / "first").iterdir():
+        for name in ("same", "alone/built"):
+            assert file.read_bytes() == (tmp_path / name / file.name).read_bytes(), file.name
 
 
 def test_more_entries_than_sixteen_bits_take_thirty_two(toy_texts: Texts, tmp_path: Path) -> None:
