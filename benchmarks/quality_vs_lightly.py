@@ -258,6 +258,7 @@ def main(folder: Path, samples: int, methods: list[str], channels_last: bool) ->
     params = cli.load()
     job = cli.job(params, "image")
     del job.params["ingest"]["source"]
+    job.params["ingest"]["side"] = params["image"]["encoder"]["side"]
     with tempfile.TemporaryDirectory() as out:
         job.call(modalities.ingest("image"), "ingest", str(folder), Path(out) / "corpus")
         corpus = modalities.corpus("image")(Path(out) / "corpus")
