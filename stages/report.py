@@ -45,9 +45,13 @@ def curves(runs: Sequence[results.Run]) -> Iterable[list[str]]:
 
 def labels(rows: Sequence[leaderboard.Row]) -> Iterable[list[str]]:
     """Label efficiency: what each task that takes a share of the labels reaches, on the frozen encoder or with it."""
+    shares: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        shares.setdefault((row.modality, row.measure.task), set()).add(leaderboard.parted(row.measure)[1])
     for row in rows:
         share = leaderboard.fraction(row.measure)
-        if share is not None and row.mean is not None:
+        # One share of the labels is a number, not a curve.
+        if share is not None and row.mean is not None and len(shares[row.modality, row.measure.task]) > 1:
             numbers = map(leaderboard.exact, (share, row.mean, row.std))
             yield [row.modality, row.measure.task, row.method, *numbers]
 

@@ -50,6 +50,8 @@ def words(value: Any) -> Iterator[str]:
             yield from words(inside)
     elif isinstance(value, str) and value:
         yield value
+        if path := value.partition(":")[2]:  # rgbd:PATH
+            yield path
 
 
 def listing(*paths: Path) -> Iterator[tuple[str, os.stat_result]]:
