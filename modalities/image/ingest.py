@@ -17,7 +17,7 @@ from typing import Any
 
 from modalities.common import parallel
 from modalities.common.progress import track
-from modalities.image.reading import beside, boxes, layout, marks, masks, named, sources
+from modalities.image.reading import beside, boxes, layout, marks, masks, named, rgbd, sources
 from modalities.image.reading.composed import composed as scenes
 from modalities.image.reading.decode import LEAST_SIDE, Reason, Refused, decode
 from modalities.image.reading.resize import Fit
@@ -57,6 +57,8 @@ def ingest(
     for name, further in tasks.items():
         where, changes = _task(name, further, settings)
         ingest(where, out / "tasks" / name, **(settings | changes), tasks={})
+    if source.startswith(rgbd.PREFIX):
+        return rgbd.ingest(source, out, side=side, max_rejected=max_rejected)
     found = scenes(side, test, composed) if source == COMPOSED else find(source, side, labels)
     found.items = sample(found.items, limit)
     total = len(found.items) + len(found.rejected)
@@ -168,7 +170,7 @@ def _named(source: str, side: int) -> Source:
         raise ValueError(f"image.ingest.source is {source}, a single file; use a folder or a .zip")
     raise FileNotFoundError(
         f'image.ingest.source is "{source}" and there is no such folder; '
-        "use a folder, a .zip, openmoji, digits, composed, torchvision:NAME or hf:NAME"
+        "use a folder, a .zip, openmoji, digits, composed, torchvision:NAME, hf:NAME or rgbd:PATH"
     )
 
 

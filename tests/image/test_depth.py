@@ -5,6 +5,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import torch
 from PIL import Image
 
 from modalities.image.corpus import Images, corpus
-from modalities.image.reading.nyuv2 import nyuv2
+from modalities.image.ingest import ingest
+from modalities.image.reading.rgbd import Camera
 from modalities.image.shared.depth import centred, depths, read_hha, write_hha
 from modalities.image.shared.hha import Intrinsics, hha
 from tests.conftest import ROOT, pictures
@@ -56,7 +58,9 @@ def test_centred_hha_is_zero_in_the_middle_and_one_at_the_ends() -> None:
 
 
 def test_a_corpus_without_depth_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    message = r"a\.key is depth, but the corpus has no depth-00000\.npy .*; set it to lab, or write a corpus with depth"
+    message = (
+        r"a\.key is depth, but the corpus has no depth; set it to lab, or image\.ingest\.source to rgbd:PATH"
+    )
     with pytest.raises(ValueError, match=message):
         depths(pictures(8, 20), "a.key")
     made = with_depth(tmp_path, 8)
@@ -79,8 +83,12 @@ def test_a_picture_without_any_depth_is_named(tmp_path: Path) -> None:
         write_hha(made, tmp_path, "a.key")
 
 
+KEYS: dict[str, Any] = {"side": 16, "fit": "crop", "labels": "none", "test": 0.0, "max_rejected": 0.0, "limit": 0,
+                        "composed": {}, "tasks": {}}  # fmt: skip
+
+
 def archive(folder: Path, leave_out: str = "") -> Path:
-    """Three pictures of 60 x 45 whose depth is 20 times their red, in a white frame."""
+    """Three pictures of 60 x 45 whose depth is 12 steps for 20 of their red, in a white frame."""
     path = folder / "small.zip"
     with zipfile.ZipFile(path, "w") as members:
         for name, red in (("train/rgb/1.jpg", 2), ("train/rgb/2.jpg", 6), ("test/rgb/3.jpg", 10)):
@@ -102,7 +110,7 @@ def archive(folder: Path, leave_out: str = "") -> Path:
 
 def test_a_zip_of_pictures_and_depth_becomes_a_corpus_whose_rows_agree(tmp_path: Path) -> None:
     out = tmp_path / "corpus"
-    nyuv2(archive(tmp_path), out, side=16)
+    ingest(f"rgbd:{archive(tmp_path)}", out, **KEYS)
     made = corpus(out)
     assert sorted(made.splits) == ["test", "train", "train"]
     shards, camera = depths(made, "a.key")
@@ -121,8 +129,42 @@ def test_a_zip_of_pictures_and_depth_becomes_a_corpus_whose_rows_agree(tmp_path:
 
 
 def test_a_picture_whose_depth_is_not_in_the_zip_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"small\.zip has no train/depth/2\.png; use a zip of"):
-        nyuv2(archive(tmp_path, leave_out="train/depth/2.png"), tmp_path / "corpus", side=16)
+    with pytest.raises(
+        ValueError, match=r"small has no train/depth/2\.png; image\.ingest\.source rgbd: needs"
+    ):
+        ingest(f"rgbd:{archive(tmp_path, leave_out='train/depth/2.png')}", tmp_path / "corpus", **KEYS)
+
+
+def test_a_folder_with_its_own_camera_and_sixteen_bits(tmp_path: Path) -> None:
+    root, out = tmp_path / "rooms", tmp_path / "corpus"
+    for name in ("rgb", "depth"):
+        (root / "train" / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(3):
+        Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8)).save(root / f"train/rgb/{k}.png")
+        depth = np.full((24, 32), 1500 + 250 * k, np.uint16)
+        depth[0] = 0
+        Image.fromarray(depth).save(root / f"train/depth/{k}.png")
+    camera = {"fx": 100, "fy": 110, "cx": 31.5, "cy": 23.5, "width": 64, "steps": 1000}
+    (root / "camera.json").write_text(json.dumps(camera))
+    ingest(f"rgbd:{root}", out, **(KEYS | {"side": 24}))
+    shards, found = depths(corpus(out), "a.key")
+    assert sorted(float(plane[5, 5]) for plane in shards[0]) == pytest.approx([1.5, 1.75, 2.0], abs=1e-3)
+    assert not shards[0][:, 0].any()
+    # Half of 64 x 48: lengths halve; the middle of the picture is the middle of the square.
+    assert found == pytest.approx((50, 55, 11.5, 11.5))
+    (root / "camera.json").write_text(json.dumps(camera | {"steps": 0}))
+    with pytest.raises(
+        ValueError, match=r"camera\.json: fx, fy, width and steps must be above 0.*it needs fx"
+    ):
+        ingest(f"rgbd:{root}", tmp_path / "again", **KEYS)
+    with pytest.raises(FileNotFoundError, match=r"image\.ingest\.source is rgbd:.*no such folder or zip"):
+        ingest("rgbd:nowhere", tmp_path / "again", **KEYS)
+
+
+def test_a_wider_picture_of_the_same_camera_sees_the_same_rays() -> None:
+    small, large = (Camera(50, 50, 31.5, 23.5, 64, 1.0).square(size, size * 3 // 4, 48) for size in (64, 128))
+    assert small == pytest.approx(large)
 
 
 @pytest.mark.skipif(not NYU.exists(), reason="the developers' data are not here")

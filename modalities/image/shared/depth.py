@@ -1,7 +1,8 @@
 """Depth beside a corpus of pictures, and the HHA that is built from it.
 
 A corpus folder may hold depth-00000.npy ... (n, H, W) float16 in metres, 0 where there is none, a shard for each shard
-of pictures, and in meta.json the `intrinsics` of its pictures as stored; modalities/image/reading/nyuv2.py writes one.
+of pictures, and in meta.json the `intrinsics` of its pictures as stored; the source rgbd:PATH writes one
+(modalities/image/reading/rgbd.py).
 N pictures of H x W pixels.
 """
 
@@ -31,8 +32,8 @@ def depths(pictures: Images, key: str) -> tuple[Sequence[Metres], Intrinsics]:
     )
     if not files or camera is None:
         raise ValueError(
-            f"{key} is depth, but the corpus has no depth-00000.npy with intrinsics in its meta.json; set it to "
-            "lab, or write a corpus with depth (modalities/image/reading/nyuv2.py)"
+            f"{key} is depth, but the corpus has no depth; set it to lab, or image.ingest.source to rgbd:PATH, "
+            "pictures with depth beside them"
         )
     shards = [np.load(file, mmap_mode="r") for file in files]
     if [len(shard) for shard in shards] != [len(shard) for shard in pictures.shards]:
