@@ -95,7 +95,7 @@ def _top(board: Board, columns: Sequence[Measure]) -> float:
 def _axes(figure: Any, columns: Sequence[Measure], metric: str, top: float) -> None:
     shares = sorted({100 * (fraction(m) or 0) for m in columns})
     figure.update_xaxes(
-        title="labels that are used (%, logarithmic)", type="log", tickvals=shares,
+        title="share of the labels, log scale", type="log", tickvals=shares,
         ticktext=[f"{share:g}%" for share in shares],
     )  # fmt: skip
     figure.update_yaxes(title=f"{metric} on the test split (0 to 1)", range=[0, top])

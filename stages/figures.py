@@ -57,11 +57,11 @@ def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[st
     """
     drawn = [line for line in lines if line.row and line.method in look]
     kinds = {
-        "seconds": ("Quality against time", "seconds of pretraining, of one seed"),
-        "rate": ("Quality against speed", "samples a second in pretraining"),
+        "seconds": ("Quality against time", "seconds of pretraining, log scale"),
+        "rate": ("Quality against speed", "samples a second, log scale"),
     }
     if len({line.parameters for line in drawn}) > 1:
-        kinds["parameters"] = ("Quality against size", "parameters of the encoder")
+        kinds["parameters"] = ("Quality against size", "parameters, log scale")
     found = {}
     for kind, (title, unit) in kinds.items() if drawn else ():
         figure = go.Figure()
@@ -72,7 +72,7 @@ def cost(board: Board, lines: Sequence[Line], look: dict[str, Style]) -> dict[st
                 meta=line.encoders, **trace(line.method, look, "markers"),
             )  # fmt: skip
         figure.update_traces(marker={"size": 11})
-        figure.update_xaxes(title=f"{unit} (logarithmic)", type="log")
+        figure.update_xaxes(title=unit, type="log")
         figure.update_yaxes(title=f"{board.headline.task} {board.headline.metric} (0 to 1)")
         found[kind] = html(figure, title, f"{board.modality}-{kind}", hover="closest")
     return found
@@ -107,7 +107,12 @@ def embeddings(found: Gallery, modality: str) -> dict[str, str]:
             (figure.update_xaxes, "t-SNE 1 (no unit)"),
             (figure.update_yaxes, "t-SNE 2 (no unit)"),
         ):
-            axis(title=title, range=[-1.08, 1.08], showticklabels=False, zeroline=False)
+            axis(
+                title={"text": title, "standoff": 8},
+                range=[-1.08, 1.08],
+                showticklabels=False,
+                zeroline=False,
+            )
         made[each.method] = html(figure, each.method, f"{modality}-map-{each.method}", hover="closest")
     return made
 
@@ -125,8 +130,12 @@ def confusions(found: Confusions, modality: str) -> dict[str, str]:
             ygap=1, colorscale=[[0, "#ffffff"], [1, COLOURS[0]]],
             hovertemplate="%{y}, called %{x}: %{customdata}, %{z}% of the class<extra></extra>",
         )  # fmt: skip
-        figure.update_xaxes(title="called", tickangle=-45, tickfont={"size": 10}, type="category")
-        figure.update_yaxes(title="is", autorange="reversed", tickfont={"size": 10}, type="category")
+        figure.update_xaxes(
+            title={"text": "called", "standoff": 6}, tickangle=-45, tickfont={"size": 10}, type="category"
+        )
+        figure.update_yaxes(
+            title={"text": "is", "standoff": 6}, autorange="reversed", tickfont={"size": 10}, type="category"
+        )
         made[method] = html(figure, method, f"{modality}-confusion-{method}", hover="closest")
     return made
 

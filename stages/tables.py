@@ -150,7 +150,7 @@ def protocol(board: Board, settings: Mapping[str, Any]) -> list[tuple[str, str]]
 
 def budget(board: Board) -> str:
     """Seeds and samples that stand behind the table's numbers."""
-    rows = [row for line in board.lines for row in line.rows.values()]
+    rows = [row for line in board.lines for row in line.rows.values() if not line.baseline]
     samples = sorted({row.samples for row in rows if row.samples})
     seeds = sorted({row.seeds for row in rows})
     if not rows:
