@@ -69,10 +69,11 @@ def _scratch(figure: Any, board: Board, look: dict[str, Style], columns: Sequenc
 
 
 def _points(rows: Sequence[Row]) -> dict[str, Any]:
+    spreads = [row.std if row.std is not None else row.draws for row in rows]
     return {
         "x": [100 * (fraction(row.measure) or 0) for row in rows],
         "y": [row.mean for row in rows],
-        "error_y": {"array": [row.std or 0 for row in rows], "thickness": 1.2, "width": 4},
+        "error_y": {"array": [spread or 0 for spread in spreads], "thickness": 1.2, "width": 4},
     }
 
 

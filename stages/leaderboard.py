@@ -53,6 +53,7 @@ class Row:
     samples: int | None
     parameters: int | None
     baseline: bool = False  # has no encoder, and nothing of it is drawn
+    draws: float | None = None  # deviation over draws of labels, where one seed counts and has several
 
     @property
     def merit(self) -> float:
@@ -172,6 +173,7 @@ def rows(runs: Sequence[Run]) -> list[Row]:
 def _row(modality: str, method: str, measure: Measure, runs: Sequence[Run], guess: float | None) -> Row:
     values = [run.scores[measure] for run in runs if measure in run.scores]
     chances = [run.chances[measure] for run in runs if measure in run.chances]
+    spreads = [run.spreads[measure] for run in runs if measure in run.spreads]
     about = next((run for run in runs if run.about), None)
     return Row(
         modality=modality,
@@ -184,6 +186,7 @@ def _row(modality: str, method: str, measure: Measure, runs: Sequence[Run], gues
         samples=about.samples if about else None,
         parameters=about.about.get("parameters") if about else None,
         baseline=any(run.baseline for run in runs),
+        draws=spreads[0] if len(values) == 1 and spreads else None,
     )
 
 

@@ -40,6 +40,9 @@ class Run:
     history: list[dict[str, str]] = field(default_factory=list)  # history.csv, one dict an epoch
     scores: dict[Measure, float] = field(default_factory=dict)
     chances: dict[Measure, float] = field(default_factory=dict)
+    spreads: dict[Measure, float] = field(
+        default_factory=dict
+    )  # deviations over draws of labels, within this seed
     confusions: dict[str, dict[str, dict[str, int]]] = field(
         default_factory=dict
     )  # task, class, called: count
@@ -170,6 +173,9 @@ def _read_scores(run: Run, stage: str) -> None:
         run.scores[measure] = value
         if chance is not None:
             run.chances[measure] = chance
+        spread = found[measure.task].get(f"{measure.metric}.spread") if stage != "pretrain" else None
+        if spread is not None:
+            run.spreads[measure] = spread
 
 
 def scores(stage: str, found: dict[str, Any]) -> Iterator[tuple[Measure, float, float | None]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stages import efficiency, figures, leaderboard
+from stages import efficiency, figures, leaderboard, results
 from stages.leaderboard import Board
 from stages.results import Measure, Run
 
@@ -56,6 +56,16 @@ def test_frozen_and_tuned_have_one_scale_and_both_show_training_from_scratch(
     assert len(scratch) == 2 and scratch[0].line == scratch[1].line and scratch[0].y == scratch[1].y
     random = figured[0][1].data[0]
     assert random.line.dash != scratch[0].line.dash and random.marker.symbol != scratch[0].marker.symbol
+
+
+def test_one_seed_has_the_bars_of_its_draws(figured: list[tuple[str, Any]], tree: dict[str, Any]) -> None:
+    for seeds, bar in ([17], 0.02), ([17, 18], None):
+        tree["seeds"] = seeds
+        figured.clear()
+        runs = results.read(tree)
+        efficiency.plots(leaderboard.board("image", runs, leaderboard.rows(runs)), figures.styles(["random"]))
+        first = figured[0][1].data[0].error_y.array[0]
+        assert first == bar if bar else first not in (0, 0.02)
 
 
 def test_sets_have_plots_of_their_own_and_one_share_is_no_curve(figured: list[tuple[str, Any]]) -> None:
