@@ -150,7 +150,7 @@ def losses(runs: Sequence[Run], look: dict[str, Style]) -> list[str]:
         figure = go.Figure()
         _band(figure, method, points, look, legend=True)
         figure.update_yaxes(title="training loss")
-        figure.update_xaxes(title="samples seen")
+        figure.update_xaxes(title="samples seen", rangemode="tozero")
         found.append(html(figure, f"{method}: training loss", f"{runs[0].modality}-loss-{method}"))
     return found
 
