@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modalities.common.files import escapes
 from modalities.image.reading.decode import Reason, Refused
-from modalities.image.reading.sources import FolderReader, archive, escapes, folder
+from modalities.image.reading.sources import FolderReader, archive, folder
 from tests.image.files import classes, encoded, picture, put, run, touch
 
 

@@ -12,8 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
+from modalities.common.files import escapes
 from modalities.image.reading.decode import Reason
-from modalities.image.reading.sources import Rejection, Source, escapes
+from modalities.image.reading.sources import Rejection, Source
 
 SPLITS = {
     "train": ("train", "training"),

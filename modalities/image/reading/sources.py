@@ -7,12 +7,12 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from modalities.common.files import escapes, hidden, printable, walk, why, zipped
 from modalities.image.reading.boxes import Box
 from modalities.image.reading.decode import Reason, Refused
 from modalities.image.reading.resize import Pixels
@@ -81,13 +81,14 @@ class Source:
 
 
 def folder(root: Path) -> Source:
-    """Every regular file below a folder that may be a picture, in the order of their names.
-
-    Links are followed, but no folder is read twice, so a walk through links in a circle ends.
-    """
+    """Every regular file below a folder that may be a picture, in the order of their names."""
     found = Source([], FolderReader(root))
     special = 0
-    for entry in _walk(root, found.rejected):
+
+    def failed(name: str, reason: str) -> None:
+        found.rejected.append(Rejection(name, Reason.UNREADABLE, reason))
+
+    for entry in walk(root, failed):
         key = entry.path[len(str(root)) + 1 :]
         try:
             mode = entry.stat().st_mode if entry.is_symlink() or not entry.is_file() else stat.S_IFREG
@@ -95,7 +96,7 @@ def folder(root: Path) -> Source:
             found.rejected.append(Rejection(printable(key), Reason.MISSING, "a link to nothing"))
             continue
         except OSError as error:
-            found.rejected.append(Rejection(printable(key), Reason.UNREADABLE, _why(error)))
+            found.rejected.append(Rejection(printable(key), Reason.UNREADABLE, why(error)))
             continue
         if not stat.S_ISREG(mode):
             special += 1  # opening a named pipe would wait for ever
@@ -105,41 +106,6 @@ def folder(root: Path) -> Source:
         found.notes.append(f"{special} pipes, sockets or devices left out")
     found.items.sort(key=lambda item: item.name)
     return found
-
-
-def _walk(root: Path, rejected: list[Rejection]) -> Iterator[os.DirEntry[str]]:
-    """Files below a folder. Linked folders come last, so that a picture goes by its real path where it has one."""
-    seen: set[tuple[int, int]] = set()
-    folders, links = [str(root)], list[str]()
-    while folders or links:
-        here = folders.pop() if folders else links.pop()
-        try:
-            identity = Path(here).stat()
-            if (identity.st_dev, identity.st_ino) in seen:
-                continue
-            seen.add((identity.st_dev, identity.st_ino))
-            with os.scandir(here) as entries:
-                visible = sorted(
-                    (e for e in entries if not _hidden(e.name)), key=lambda e: e.name, reverse=True
-                )
-        except OSError as error:
-            name = printable(here[len(str(root)) + 1 :]) or "."
-            rejected.append(Rejection(name, Reason.UNREADABLE, _why(error)))
-            continue
-        for entry in visible:
-            if entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
-            elif entry.is_symlink() and _leads_to_folder(entry):
-                links.append(entry.path)
-            else:
-                yield entry
-
-
-def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself; the caller's stat says so
-        return False
 
 
 @dataclass(frozen=True)
@@ -158,7 +124,7 @@ class FolderReader:
             finally:
                 os.close(handle)
         except OSError as error:
-            raise Refused(Reason.UNREADABLE, _why(error)) from None
+            raise Refused(Reason.UNREADABLE, why(error)) from None
         return Blob(data, data, key)
 
 
@@ -168,7 +134,7 @@ def archive(path: Path) -> Source:
     for number, member in enumerate(zipped(path).infolist()):
         name = member.filename.replace("\\", "/")
         linked = stat.S_ISLNK(member.external_attr >> 16)
-        if member.is_dir() or linked or any(_hidden(part) for part in name.split("/") if part != ".."):
+        if member.is_dir() or linked or any(hidden(part) for part in name.split("/") if part != ".."):
             continue
         if escapes(name):
             found.rejected.append(
@@ -198,32 +164,8 @@ class ZipReader:
             EOFError,
             zlib.error,
         ) as error:
-            raise Refused(Reason.UNREADABLE, _why(error)) from None
+            raise Refused(Reason.UNREADABLE, why(error)) from None
         return Blob(data, data, member.filename)
-
-
-@lru_cache(maxsize=2)
-def zipped(path: Path) -> zipfile.ZipFile:
-    """One handle a process, since a file position cannot be shared."""
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no zip, or a broken one ({error}); pack it again") from None
-
-
-def escapes(name: str) -> bool:
-    """Whether a relative path leaves the folder that it starts from."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0] if path.parts else True
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are no UTF-8 become backslash escapes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
-
-
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def _may_be_picture(name: str) -> bool:
@@ -234,11 +176,3 @@ def _may_be_picture(name: str) -> bool:
 def _check_size(size: int) -> None:
     if size > MOST_BYTES:
         raise Refused(Reason.TOO_LARGE, f"{size:,} bytes exceed the limit of {MOST_BYTES:,}")
-
-
-def _why(error: Exception) -> str:
-    return (
-        error.strerror
-        if isinstance(error, OSError) and error.strerror
-        else str(error) or type(error).__name__
-    )

@@ -10,10 +10,10 @@ N videos, T frames of each, S side.
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from modalities.base import Batch, Encode, Index, Pretext
+from modalities.common.calibration import calibrate
 from modalities.video.augment import crop_flip, uniform
 from modalities.video.corpus import Videos
 from modalities.video.encoders import Frames
@@ -37,26 +37,12 @@ class Random(Pretext):
         numbers = uniform(self.corpus.counts[index], self.encoder.frames)
         return {"clip": crop_flip(self.corpus, index, numbers, self.encoder.side, rng)}  # (N, 3, T, S, S)
 
-    def forward(self, batch: Batch, player: int = 0) -> dict[str, torch.Tensor]:
+    def forward(self, batch: Batch, player: int = 0) -> dict[str, Tensor]:
         raise ValueError("random is not trained: set video.pretexts.random.train.samples to 0")
 
-    @torch.no_grad()
     def before_epoch(self, encode: Encode) -> list[nn.Parameter]:
         """With `calibrate`, one label-free pass that sets batch-norm statistics to those of some videos."""
-        norms = [m for m in self.encoder.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        if not self.calibrate or not norms:
-            return []
-        usual = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # the plain average of all batches
-        training = self.encoder.training
-        self.encoder.train()
-        device = next(self.encoder.parameters()).device
-        some = np.unique(np.linspace(0, len(self.corpus) - 1, ENOUGH).astype(np.int64))
-        for rows in np.array_split(some, -(-len(some) // BATCH)):
-            self.encoder(self.encoder.read(self.corpus, rows).to(device))
-        self.encoder.train(training)
-        for norm, momentum in zip(norms, usual, strict=True):
-            norm.momentum = momentum
+        if self.calibrate:
+            some = np.unique(np.linspace(0, len(self.corpus) - 1, ENOUGH).astype(np.int64))
+            calibrate(self.encoder, self.corpus, some, BATCH)
         return []

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from modalities.common.files import zipped
 from modalities.image.reading import layout, sources
 from modalities.image.reading.decode import Refused as PictureRefused
 from modalities.image.reading.sources import Item
@@ -78,7 +79,7 @@ class Reader:
         if self.root.is_dir():
             yield self.root / key
             return
-        opened = sources.zipped(self.root)
+        opened = zipped(self.root)
         member = opened.infolist()[key]
         unpacked = scratch / f"member-{key}{PurePosixPath(member.filename).suffix}"
         try:
@@ -181,7 +182,7 @@ def _joints(root: Path) -> dict[str, list[Joint]]:
             return {}
         text = (root / name).read_text("utf-8-sig")
     else:
-        opened = sources.zipped(root)
+        opened = zipped(root)
         if name not in opened.namelist():
             return {}
         text = opened.read(name).decode("utf-8-sig")
