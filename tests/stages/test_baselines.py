@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from modalities.image.baselines.pixels import shrunk
 from modalities.image.corpus import Images
-from stages import baselines, cli, store
+from stages import baselines, cli, results, store
 from tests.stages.project import corpus, lay_out, one_thread
 
 __all__ = ["corpus", "one_thread"]  # fixtures
@@ -50,3 +50,17 @@ def test_a_wrong_name_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     lay_out(tmp_path, baselines={"pixel": {}})
     with pytest.raises(ValueError, match='no baseline of image "pixel"; have pixels; did you mean pixels'):
         run()
+
+
+def test_a_baseline_that_has_no_task_here_is_no_failure(
+    corpus: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "modalities.image.baselines.pixels.run", lambda corpus, *, seed, side, strengths, held_out: {}
+    )
+    assert run() == {"pixels": {}}
+    (found,) = results.read_baselines(cli.load(), "image", [])
+    assert not found.problems and not found.scores
+    store.baselines_path("image").unlink()
+    (found,) = results.read_baselines(cli.load(), "image", [])
+    assert found.problems == [("failed or not run", "not in baselines.json")]
