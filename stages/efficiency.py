@@ -9,14 +9,8 @@ from stages.figures import Style, html, trace
 from stages.leaderboard import Board, Row, fraction, parted
 from stages.results import Measure
 
-SCRATCH = (
-    "random",
-    "fine_tune",
-)  # who and what is training from scratch: the weights of this one, with this task
-WAYS = {
-    "labels": "A classifier on the frozen encoder",
-    "fine_tune": "The whole encoder, fine-tuned",
-}
+SCRATCH = ("random", "fine_tune")  # untrained weights, tuned: that is training from scratch
+WAYS = {"labels": "A classifier on the frozen encoder", "fine_tune": "The whole encoder, fine-tuned"}
 
 
 def plots(board: Board, look: dict[str, Style]) -> list[str]:

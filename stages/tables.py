@@ -181,7 +181,11 @@ def verdict(board: Board, corpus: str) -> str:
         return f"On {corpus}, no self-supervised method has been judged yet."
     names = {row.method: captions.method(board.modality, row.method)[0] for row in ours}
     first, others = ours[0], ours[1:]
-    near = [row for row in others if row.merit == first.merit or (first.std and not beyond(first, row))]
+    near = [
+        row
+        for row in others
+        if row.merit == first.merit or (first.std is not None and not beyond(first, row))
+    ]
     said = _standing(board, judged, first, near, names)
     numbers = [_valued(headline.task, first)]
     numbers += [_valued(names[row.method], row) for row in near if headline not in board.best]
@@ -207,7 +211,9 @@ def _standing(
         return f"{lead}'s encoder is level with an untrained one"
     if first.std is None or random.std is None:
         level = f", level with {with_near}" if near else ""
-        return f"{lead}'s encoder scores highest{level}, but one seed cannot say whether that is more than chance"
+        return (
+            f"{lead}'s encoder scores highest{level}, but one seed cannot say whether that is more than luck"
+        )
     if not beyond(first, random):
         return f"no encoder is beyond the spread of an untrained one; {lead}'s comes first"
     if near:
