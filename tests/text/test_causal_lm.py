@@ -12,6 +12,7 @@ from modalities.text import packing
 from modalities.text.corpus import Texts
 from modalities.text.encoders import Decoder, Trunk
 from modalities.text.pretexts.causal_lm import CausalLM
+from modalities.text.shared.guessing import unigram
 from stages import loop, store
 from tests.conftest import train_keys
 from tests.text import toy
@@ -39,7 +40,10 @@ def test_a_changed_token_leaves_earlier_logits_bit_equal(pretext: CausalLM) -> N
 
 
 def test_the_loss_at_the_start_is_that_of_guessing(pretext: CausalLM) -> None:
+    """By how often each token occurs; without that, among all entries alike, as GPT's."""
     batch = pretext.batch(np.arange(32), np.random.default_rng(0))
+    assert abs(pretext(batch)["loss"].item() - np.log(unigram(pretext.packed.stream))) < 0.2
+    pretext.encoder.prior.zero_()
     assert abs(pretext(batch)["loss"].item() - np.log(len(pretext.packed.vocabulary))) < 0.1
 
 

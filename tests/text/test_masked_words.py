@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from modalities.text.corpus import Texts
 from modalities.text.pretexts.masked_words import MaskedWords
 from modalities.text.shared import masking
+from modalities.text.shared.guessing import unigram
 from modalities.text.shared.targets import NONE
 from modalities.text.vocabulary import train
 from tests.text import toy
@@ -161,6 +162,8 @@ def test_the_loss_is_a_loop_over_hidden_places(toy_texts: Texts, tmp_path: Path)
         for n, t in zip(*torch.nonzero(batch["target"] != NONE, as_tuple=True), strict=True)
     ]
     torch.testing.assert_close(pretext(batch)["loss"], torch.stack(losses).mean())
+    assert pretext(batch)["loss"].item() == pytest.approx(np.log(unigram(pretext.packed.tokens)), rel=0.1)
+    torch.nn.init.zeros_(pretext.encoder.bias)
     assert pretext(batch)["loss"].item() == pytest.approx(np.log(len(pretext.packed.vocabulary)), rel=0.2)
 
 

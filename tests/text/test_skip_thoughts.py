@@ -87,10 +87,18 @@ def test_the_loss_equals_a_loop_over_the_words_of_both_decoders(toy_texts: Texts
         assert float(pretext(batch)["loss"]) == pytest.approx(lost / count, rel=1e-5)
 
 
-def test_the_loss_starts_at_the_size_of_the_vocabulary(toy_texts: Texts, tmp_path: Path) -> None:
+def test_the_loss_starts_at_guessing_by_frequency_and_without_that_at_the_size_of_the_vocabulary(
+    toy_texts: Texts, tmp_path: Path
+) -> None:
     pretext = made(toy_texts, tmp_path)
-    loss = float(pretext(pretext.batch(np.arange(32), np.random.default_rng(0)))["loss"].detach())
-    assert loss == pytest.approx(np.log(len(pretext.packed.vocabulary)), abs=0.1)
+    batch = pretext.batch(np.arange(32), np.random.default_rng(0))
+    assert float(pretext(batch)["loss"].detach()) == pytest.approx(
+        np.log(pretext.chance()["perplexity"]), abs=0.2
+    )
+    torch.nn.init.zeros_(pretext.output.bias)
+    assert float(pretext(batch)["loss"].detach()) == pytest.approx(
+        np.log(len(pretext.packed.vocabulary)), abs=0.1
+    )
 
 
 def test_decoders_reach_the_encoder_through_the_vector_alone(

@@ -7,6 +7,7 @@ started smaller by the square root of their number). N texts, L tokens, R rows o
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from modalities.text.networks.text_encoder import Pool, TextEncoder
@@ -19,6 +20,7 @@ class Decoder(TextEncoder):
     Pads stand on the right, where no real token sees them. `logits` and `step` are what tasks of language models use.
     """
 
+    prior: Tensor  # (R,)
     prefix = "separator"
     suffix = ""
 
@@ -36,6 +38,8 @@ class Decoder(TextEncoder):
             resid_pdrop=drop, embd_pdrop=drop, attn_pdrop=drop, bos_token_id=None, eos_token_id=None,
         )  # fmt: skip
         self.net = GPT2Model(config)
+        # A departure from GPT: scores of tokens begin at how often each occurs, which need not be learnt then.
+        self.register_buffer("prior", torch.zeros(own.rows))
         self.dim = own.width
 
     def states(self, x: Tensor) -> Tensor:
@@ -59,7 +63,8 @@ class Decoder(TextEncoder):
         return self.net.wte.weight
 
     def _scores(self, states: Tensor) -> Tensor:
-        return states @ self.embedding()[: len(self.vocabulary)].T
+        entries = len(self.vocabulary)
+        return states @ self.embedding()[:entries].T + self.prior[:entries]
 
     def export(self, out: Any) -> None:
         """config.json, model.safetensors and tokenizer files: `AutoModel` loads the body.

@@ -24,6 +24,8 @@ class EncoderDecoder(TextEncoder):
     has sinusoids, and its norms first. What is written begins with `begin` and ends with the vocabulary's `end`.
     """
 
+    prior: Tensor  # (rows,)
+
     def __init__(self, *, size: dict[str, Any], pool: Pool, form: Form) -> None:
         super().__init__(size, pool)
         if form not in ("bart", "pegasus"):
@@ -43,6 +45,8 @@ class EncoderDecoder(TextEncoder):
         # safetensors takes a shared tensor once: both parts get vectors, looked up here.
         self.net.encoder.embed_tokens = None
         self.net.decoder.embed_tokens = None
+        # A departure from both: scores of tokens begin at how often each occurs, which need not be learnt then.
+        self.register_buffer("prior", torch.zeros(own.rows))
         self.scale = math.sqrt(own.width) if form == "pegasus" else 1.0
         self.dim = own.width
 
@@ -98,7 +102,8 @@ class EncoderDecoder(TextEncoder):
 
     def scores(self, states: Tensor) -> Tensor:
         """(..., D) -> (..., V): of each entry of the vocabulary, by the table that all parts share."""
-        return states @ self.embedding()[: len(self.vocabulary)].T
+        entries = len(self.vocabulary)
+        return states @ self.embedding()[:entries].T + self.prior[:entries]
 
 
 def _bart(shape: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from modalities.text import packing
 from modalities.text.corpus import Texts
 from modalities.text.encoders import Decoder, Pool, TextEncoder
 from modalities.text.shared import preview
+from modalities.text.shared.guessing import prior
 from modalities.text.shared.lengths import fitted
 from modalities.text.shared.targets import scored
 from modalities.text.vocabulary import Kind
@@ -29,7 +30,9 @@ class CausalLM(Pretext):
         self.rows = np.asarray(self.packed.examples, np.int64)
         self.context = int(self.rows[0, 2])
         decoder = Decoder(size=fitted(encoder, self.context, "causal_lm"), pool=pool)
-        super().__init__(decoder.learn(self.packed.vocabulary, "causal_lm"), corpus, built)
+        own = self.packed.vocabulary
+        super().__init__(decoder.learn(own, "causal_lm"), corpus, built)
+        decoder.prior[: len(own)] = prior(self.packed.stream, len(own), end=own.end, ends=0)
 
     @classmethod
     def build(  # type: ignore[override]

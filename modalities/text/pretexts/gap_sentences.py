@@ -18,6 +18,7 @@ from modalities.text.corpus import Texts
 from modalities.text.encoders import EncoderDecoder, TextEncoder
 from modalities.text.shared import preview, rouge, shuffling
 from modalities.text.shared.gaps import STOP, chosen
+from modalities.text.shared.guessing import prior
 from modalities.text.shared.lengths import fitted
 from modalities.text.shared.targets import NONE, scored
 
@@ -51,7 +52,9 @@ class GapSentences(Pretext):
         self.rows = np.asarray(self.packed.examples, np.int64)
         size = fitted(encoder, int(self.rows[0, 2]), "gap_sentences")
         own = EncoderDecoder(size=size, pool=encoder.pool, form="pegasus")
-        super().__init__(own.learn(self.packed.vocabulary, "gap_sentences"), corpus, built)
+        pieces, tokens = self.packed.vocabulary, self.packed.tokens
+        super().__init__(own.learn(pieces, "gap_sentences"), corpus, built)
+        own.prior[: len(pieces)] = prior(tokens, len(pieces), end=pieces.end, ends=len(self.rows))
         self.scores = np.fromfile(built / "scores.f32", "<f4")  # (S,)
         self.gaps = np.fromfile(built / "gaps.u8", "u1").astype(bool)  # (S,)
         self.room = int(self.rows[0, 3]) - 1  # tokens of a target, its end apart

@@ -24,6 +24,7 @@ from modalities.text.corpus import Texts
 from modalities.text.encoders import MaskedTrunk, Trunk
 from modalities.text.packing import Packed
 from modalities.text.shared import masking, preview
+from modalities.text.shared.guessing import prior
 from modalities.text.shared.lengths import fitted
 from modalities.text.shared.masking import Unit
 from modalities.text.shared.pairs import LABELS, Negative, Pairs, Segments
@@ -78,6 +79,7 @@ class MaskedWords(Pretext):
         size = fitted(encoder, about["length"], "masked_words")
         trunk = MaskedTrunk(size=size, pool=encoder.pool, form=form, factor=factor, share=share)
         trunk.pretraining(True)
+        trunk.bias.data[: len(own)] = prior(packed.tokens, len(own), end=own.separator, ends=0)
         super().__init__(trunk.learn(own, "masked_words"), corpus, built)
         self.packed = packed if unit == "token" else coded(packed)
         self.pairs: Pairs | None = None

@@ -21,6 +21,7 @@ from modalities.text import packing
 from modalities.text.corpus import Texts
 from modalities.text.encoders import EncoderDecoder, TextEncoder
 from modalities.text.shared import preview, shuffling
+from modalities.text.shared.guessing import prior
 from modalities.text.shared.infilling import infilled
 from modalities.text.shared.lengths import fitted
 from modalities.text.shared.ordering import passages
@@ -67,7 +68,10 @@ class SentenceOrder(Pretext):
             own = EncoderDecoder(size=size, pool=encoder.pool, form="bart")
         else:
             own = encoder.like(size=size)  # type: ignore[assignment]
-        super().__init__(own.learn(self.packed.vocabulary, "sentence_order"), corpus, built)
+        pieces, tokens, rows = self.packed.vocabulary, self.packed.tokens, len(self.packed.examples)
+        super().__init__(own.learn(pieces, "sentence_order"), corpus, built)
+        if isinstance(own, EncoderDecoder):
+            own.prior[: len(pieces)] = prior(tokens, len(pieces), end=pieces.end, ends=rows)
         self.form, self.unit = form, about["unit"]
         self.permute, self.window, self.infill, self.smoothing = permute, window, infill, smoothing
         if form == "order":

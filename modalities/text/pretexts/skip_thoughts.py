@@ -18,7 +18,7 @@ from modalities.text import packing
 from modalities.text.corpus import Texts
 from modalities.text.encoders import SentenceGRU, TextEncoder
 from modalities.text.shared import preview, targets
-from modalities.text.shared.guessing import unigram
+from modalities.text.shared.guessing import prior, unigram
 from modalities.text.shared.preview import Line
 
 SIDES = ("before", "after")
@@ -50,7 +50,8 @@ class SkipThoughts(Pretext):
         self.decoders = nn.ModuleList(nn.GRU(word + dim, dim, batch_first=True) for _ in SIDES)
         self.output = nn.Linear(dim, len(self.packed.vocabulary))
         nn.init.normal_(self.output.weight, std=0.02)
-        nn.init.zeros_(self.output.bias)
+        words, sentences = self.packed.vocabulary, len(self.packed.offsets) - 1
+        self.output.bias.data.copy_(prior(self.packed.tokens, len(words), end=words.end, ends=sentences))
 
     @classmethod
     def build(  # type: ignore[override]
