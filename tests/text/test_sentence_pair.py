@@ -15,7 +15,7 @@ from tests.text import toy
 def made(corpus: Texts, folder: Path, negative: str = "swap") -> SentencePair:
     from tests.conftest import params
 
-    block = params()["text"]["pretexts"]["sentence_pair"]["model"] | {"negative": negative}
+    block = params()["text"]["pretexts"]["sentence_pair"]["model"] | {"negative": negative, "pool": "first"}
     SentencePair.build(corpus, folder, seed=0, kind="wordpiece", size=400, length=40, short=0.1)
     return SentencePair(toy.tiny_trunk(), corpus, folder, **block)
 
