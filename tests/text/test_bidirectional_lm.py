@@ -65,8 +65,12 @@ def test_changing_a_word_leaves_the_scores_of_its_own_place_and_before_as_they_a
 
 
 def test_the_loss_starts_at_twice_the_log_of_the_vocabulary(toy_texts: Texts, tmp_path: Path) -> None:
+    """Once the output is told nothing; as it is, it starts at how often each word occurs."""
     pretext = made(toy_texts, tmp_path)
-    found = pretext(pretext.batch(np.arange(32), np.random.default_rng(0)))
+    batch = pretext.batch(np.arange(32), np.random.default_rng(0))
+    assert float(pretext(batch)["perplexity"]) == pytest.approx(pretext.chance()["perplexity"], rel=0.2)
+    torch.nn.init.zeros_(pretext.encoder.output.bias)
+    found = pretext(batch)
     entries = len(pretext.packed.vocabulary)
     assert float(found["loss"].detach()) == pytest.approx(2 * math.log(entries), abs=0.1)
     assert float(found["perplexity"]) == pytest.approx(entries, rel=0.1)

@@ -19,7 +19,7 @@ from modalities.text.corpus import Texts
 from modalities.text.encoders import TextEncoder, TwoWayLSTM
 from modalities.text.networks.two_way_lstm import Input
 from modalities.text.shared import preview, targets
-from modalities.text.shared.guessing import unigram
+from modalities.text.shared.guessing import prior, unigram
 from modalities.text.shared.preview import Line, Mark
 
 
@@ -44,8 +44,9 @@ class BidirectionalLM(Pretext):
             size=encoder.spec["size"], pool="mean", input=input, dim=dim, layers=layers, projection=projection,
             dropout=dropout,
         )  # fmt: skip
-        own = own.learn(self.packed.vocabulary, "bidirectional_lm").pretraining(True)
-        super().__init__(own, corpus, built)
+        words = self.packed.vocabulary
+        super().__init__(own.learn(words, "bidirectional_lm").pretraining(True), corpus, built)
+        own.output.bias.data[: len(words)] = prior(self.packed.stream, len(words), end=words.end, ends=0)
 
     @classmethod
     def build(  # type: ignore[override]
