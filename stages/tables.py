@@ -219,9 +219,7 @@ def _standing(
     if near:
         return f"{lead}'s encoder is ahead, but within the spread of {with_near}"
     if ahead:
-        return (
-            f"{lead}'s is the best self-supervised encoder, but not beyond {' and '.join(ahead)}, without any"
-        )
+        return f"{lead}'s is the best self-supervised encoder, but not beyond {' and '.join(ahead)}, without an encoder"
     return f"{lead}'s encoder is ahead of an untrained one"
 
 

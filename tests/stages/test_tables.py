@@ -87,7 +87,8 @@ def test_a_baseline_without_an_encoder_that_is_not_beaten_is_named() -> None:
     runs.append(Run("image", "pixels", 17, baseline=True, scores={HEADLINE: 0.7}))
     found = tables.verdict(leaderboard.board("image", runs, leaderboard.rows(runs)), "toys")
     assert (
-        "Rotation's is the best self-supervised encoder, but not beyond pixels, without any: linear" in found
+        "Rotation's is the best self-supervised encoder, but not beyond pixels, without an encoder: linear"
+        in found
     )
 
 
