@@ -30,15 +30,9 @@ class Confusions:
 
 def first(board: Board, runs: Sequence[Run]) -> dict[str, Run]:
     """Of each method the first seed that counts and tells, on the set that the headline speaks of."""
-    found: dict[str, Run] = {}
-    for line in board.lines:
-        for run in runs:
-            if (run.modality, run.method) == (
-                board.modality,
-                line.method,
-            ) and board.headline.task in run.confusions:
-                found.setdefault(run.method, run)
-    return found
+    mine = [run for run in runs if run.modality == board.modality and board.headline.task in run.confusions]
+    of = {line.method: [run for run in mine if run.method == line.method] for line in board.lines}
+    return {method: each[0] for method, each in of.items() if each}
 
 
 def confusions(board: Board, runs: Sequence[Run], order: Sequence[str]) -> Confusions | None:
