@@ -205,7 +205,7 @@ pq.write_table(pa.table(table), where / "index.parquet")
 def test_a_method_is_a_file_and_a_params_block_and_no_third_place(clone: Path) -> None:
     (clone / "modalities/image/pretexts/constant.py").write_text(TOY)
     text = (clone / "params.yaml").read_text()
-    text = text.replace("  pretexts:\n", "  pretexts:\n    constant: {build: {}, model: {}, train: {}}\n", 1)
+    text = text.replace("    random:", "    constant: {build: {}, model: {}, train: {}}\n    random:", 1)
     text = text.replace("image: [", "image: [constant, ", 1)
     (clone / "params.yaml").write_text(text)
     assert "build-image@constant" in expanded(clone)

@@ -233,7 +233,7 @@ def test_bad_settings_are_refused(changes: dict[str, Any], said: str, tmp_path: 
 
 def test_regions_want_shapes(toy_images: Images, tiny_encoder: ImageEncoder, tmp_path: Path) -> None:
     model = params()["image"]["pretexts"]["context"]["model"]
-    with pytest.raises(FileNotFoundError, match="build-image@context"):
+    with pytest.raises(FileNotFoundError, match="holds no shapes; run `dvc repro` first"):
         Context(tiny_encoder, toy_images, tmp_path, **model)
     Context.build(toy_images, tmp_path, seed=0, shapes=0, cells=4)
     with pytest.raises(ValueError, match=r"build\.shapes is 0, but context\.model\.mask is region"):

@@ -383,5 +383,5 @@ def test_what_is_written_is_what_is_labelled(tmp_path: Path) -> None:
         kinds = dict(zip(made.ids.tolist(), made.kinds.tolist(), strict=True))
         assert all(t["shape"] == NAMES[kinds[t["id"]]] for t in mine)
     assert found.images.std() > 20 and not (found.depth > views.FAR).any()
-    with pytest.raises(FileNotFoundError, match="build-image@synthetic"):
+    with pytest.raises(FileNotFoundError, match="holds no rendered views; run `dvc repro` first"):
         views.read(tmp_path)

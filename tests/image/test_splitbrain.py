@@ -266,7 +266,7 @@ def test_a_corpus_without_depth_is_refused_before_anything_is_built(
     toy_images: Images, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        ValueError, match=r"splitbrain\.build\.pair is depth, but the corpus has no depth-00000\.npy"
+        ValueError, match=r"splitbrain\.build\.pair is depth, but the corpus has no depth; set it to lab"
     ):
         SplitBrain.build(toy_images, tmp_path, seed=0, **(block()["build"] | {"pair": "depth"}))
     assert not list(tmp_path.iterdir())

@@ -182,7 +182,7 @@ def test_characters_learn(toy_texts: Texts, tmp_path: Path) -> None:
     batch = pretext.batch(np.arange(4), np.random.default_rng(0))
     optimizer = torch.optim.Adam(pretext.parameters(), 1e-2)
     losses = []
-    for _ in range(12):
+    for _ in range(30):
         optimizer.zero_grad()
         loss = pretext(batch)["loss"]
         loss.backward()
