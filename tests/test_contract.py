@@ -224,7 +224,13 @@ def one_rank(method: str, rank: int, folder: Path) -> None:
     torch.save(found, folder / f"{rank}.pt")
 
 
-@pytest.mark.parametrize("method", METHODS)
+# Pictures in the fast suite, the rest in the slow one: each starts two processes, some 15 seconds a method.
+JOINED = [
+    pytest.param(name, marks=[] if name.startswith("image ") else [pytest.mark.slow]) for name in METHODS
+]
+
+
+@pytest.mark.parametrize("method", JOINED)
 def test_two_processes_equal_one_with_the_joined_batch(method: str, tmp_path: Path, free_port: int) -> None:
     one = gradients(method, tmp_path / "one", 0, 1)
     two_ranks(partial(one_rank, method), tmp_path, free_port)
