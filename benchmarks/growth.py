@@ -7,8 +7,6 @@ is timed once, after a small one that imports and is dropped. One JSON line a si
 smallest size.
 """
 
-import contextlib
-import io
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,6 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ingest import (
+    read,
+)  # processes of ingest import what this file does at its top: no torch there
 from benchmarks.rates import Rates, measured, tell
 
 SIZES, MANY = (2_000, 20_000, 200_000), 50_000
@@ -36,15 +37,6 @@ def files(base: NDArray[np.uint8], count: int, folder: Path) -> None:
         cv2.imwrite(str(parent / f"{which:03d}.jpg"), base[which] // 2 + other // 2)
 
 
-def read(source: Path, out: Path) -> None:
-    # Processes of ingest import what this file does at its top, so torch is not there.
-    from modalities.image.ingest import ingest
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        ingest(str(source), out, side=SIDE, fit="squash", labels="none", test=0.2, max_rejected=0.0, limit=0,
-               composed={}, tasks={})  # fmt: skip
-
-
 def work(count: int, source: Path, out: Path) -> Rates:
     """Samples a second of each piece of work on `count` samples."""
     import torch
@@ -56,7 +48,7 @@ def work(count: int, source: Path, out: Path) -> Rates:
     from stages.probe import embed
     from stages.reading import one
 
-    found = {"ingest": rounds(lambda: read(source, out), count, 1, warm=False)}
+    found = {"ingest": rounds(lambda: read(source, out, SIDE), count, 1, warm=False)}
     corpus: Any = modalities.corpus("image")(out)
     job = cli.job(cli.load(), "image", "rotation")
     train = job.params["train"]
@@ -89,7 +81,7 @@ def main(sizes: list[int]) -> None:
     smallest: Rates = {}
     with tempfile.TemporaryDirectory() as scratch:
         files(base, EACH, Path(scratch) / "warm")
-        read(Path(scratch) / "warm", Path(scratch) / "warm-corpus")
+        read(Path(scratch) / "warm", Path(scratch) / "warm-corpus", SIDE)
         for count in sizes:
             source = Path(scratch) / str(count)
             files(base, count, source)

@@ -110,12 +110,18 @@ def jpegs(source: Path | None, scratch: Path) -> Path:
     return root
 
 
-def whole(root: Path, scratch: Path, side: int) -> None:
+def read(source: Path, out: Path, side: int) -> None:
+    """Ingest a folder into another, in silence."""
     from modalities.image.ingest import ingest
 
-    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory(dir=scratch) as out:
-        ingest(str(root), Path(out), side=side, fit="squash", labels="none", test=0.2, max_rejected=1.0, limit=0,
+    with contextlib.redirect_stdout(io.StringIO()):
+        ingest(str(source), out, side=side, fit="squash", labels="none", test=0.2, max_rejected=1.0, limit=0,
                composed={}, tasks={})  # fmt: skip
+
+
+def whole(root: Path, scratch: Path, side: int) -> None:
+    with tempfile.TemporaryDirectory(dir=scratch) as out:
+        read(root, Path(out), side)
 
 
 def main(source: Path | None, side: int) -> None:

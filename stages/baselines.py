@@ -17,10 +17,8 @@ def baselines(job: cli.Job) -> None:
     found: dict[str, dict[str, dict[str, float]]] = {}
     for name in sorted(blocks) if wanted(job.modality) else ():
         corpus = modalities.corpus(job.modality)(job.path(store.corpus_path))
-        run, found[name] = (
-            modalities.baseline(job.modality, name),
-            {},
-        )  # empty: the corpus has none of its tasks
+        run = modalities.baseline(job.modality, name)
+        found[name] = {}  # stays empty where the corpus has none of its tasks
         for measure, value in job.call(run, f"baselines.{name}", corpus, seed=job.seed).items():
             task, _, metric = measure.partition(".")
             found[name].setdefault(task, {})[metric] = value

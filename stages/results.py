@@ -40,12 +40,10 @@ class Run:
     history: list[dict[str, str]] = field(default_factory=list)  # history.csv, one dict an epoch
     scores: dict[Measure, float] = field(default_factory=dict)
     chances: dict[Measure, float] = field(default_factory=dict)
-    spreads: dict[Measure, float] = field(
-        default_factory=dict
-    )  # deviations over draws of labels, within this seed
-    confusions: dict[str, dict[str, dict[str, int]]] = field(
-        default_factory=dict
-    )  # task, class, called: count
+    # Deviations over draws of labels, within this seed.
+    spreads: dict[Measure, float] = field(default_factory=dict)
+    # By task, class, and what it was called: how often.
+    confusions: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     problems: list[tuple[str, str]] = field(default_factory=list)  # (one of STATES, why)
 
     @property
