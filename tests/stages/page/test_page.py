@@ -1,7 +1,5 @@
-"""The page in a real browser: it loads in silence, fetches nothing, sorts by mouse and keyboard and fits a phone."""
+"""The page in a real browser: it loads in silence, fetches nothing, and fits desktop, phone, paper and the dark."""
 
-import shutil
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,75 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from stages import report
-from tests.stages.conftest import write_tree
-
-BROWSER, DRIVER = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
-QUIET = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-)  # fmt: skip
-
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs chromium and chromedriver (apt install chromium chromium-driver)"
-)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """The report of the made-up tree, opened from disk at desktop width."""
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("page")
-        patch.chdir(folder)
-        report.report(write_tree())
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    size(driver, 1280)
-    prefer(driver, "light")
-    driver.get((folder / report.REPORT / "index.html").as_uri())
-    yield driver
-    driver.quit()
-
-
-def size(browser: webdriver.Chrome, width: int) -> None:
-    """A window narrower than the browser allows is emulated, as its developer tools do."""
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-
-def prefer(browser: webdriver.Chrome, scheme: str) -> None:
-    """What the system asks of pages: this scheme, and no motion, so that nothing moves away while it is clicked."""
-    wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
-    features = [{"name": name, "value": value} for name, value in wanted.items()]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-
-
-def column(browser: webdriver.Chrome, number: int) -> list[str]:
-    script = "return [...document.querySelectorAll('.leaders tbody tr')].map(r => r.cells[arguments[0]].dataset.value)"
-    found: list[str] = browser.execute_script(script, number)
-    return found
-
-
-def width(element: Any, kind: str) -> int:
-    return int(element.get_property(f"{kind}Width"))
-
-
-def head(browser: webdriver.Chrome, number: int) -> Any:
-    return button(browser, number).find_element(By.XPATH, "..")
-
-
-def button(browser: webdriver.Chrome, number: int) -> Any:
-    return browser.find_element(By.CSS_SELECTOR, f"table.leaders button.sort[data-column='{number}']")
-
-
-def seen(browser: webdriver.Chrome) -> list[str]:
-    """What stands in the headings of columns that are not folded away."""
-    heads = browser.find_elements(By.CSS_SELECTOR, "table.leaders thead th:has(.sort)")
-    return [each.text.replace("\n", " ").strip() for each in heads if each.is_displayed()]
+from tests.stages.page.conftest import prefer, size, width
 
 
 def test_it_loads_without_an_error_and_fetches_nothing(browser: webdriver.Chrome) -> None:
@@ -179,76 +109,6 @@ def test_neighbours_are_marked_by_more_than_colour(browser: webdriver.Chrome) ->
         loaded + "i.decode().then(() => arguments[1](i.naturalWidth))", tiles[0]
     )
     assert width == 32 * 48
-
-
-def test_the_table_opens_sorted_by_linear_accuracy(browser: webdriver.Chrome) -> None:
-    assert head(browser, 1).get_attribute("aria-sort") == "descending"
-    values = [float(value) for value in column(browser, 1) if value]
-    assert values == sorted(values, reverse=True) and len(values) == 6
-    assert column(browser, 1)[-2:] == ["", ""]
-
-
-def test_a_click_sorts_and_another_turns_the_order_with_what_is_missing_last(
-    browser: webdriver.Chrome,
-) -> None:
-    knn = 3
-    for direction in ("descending", "ascending"):
-        button(browser, knn).click()
-        assert head(browser, knn).get_attribute("aria-sort") == direction
-        values = [float(value) for value in column(browser, knn) if value]
-        assert values == sorted(values, reverse=direction == "descending") and len(values) == 5
-        assert column(browser, knn)[-3:] == ["", "", ""]
-    assert head(browser, 1).get_attribute("aria-sort") is None
-
-
-def test_where_less_is_better_the_least_comes_first(browser: webdriver.Chrome) -> None:
-    perplexity = 8
-    assert "less is better" in head(browser, perplexity).text
-    button(browser, perplexity).click()
-    assert head(browser, perplexity).get_attribute("aria-sort") == "ascending"
-    values = [float(value) for value in column(browser, perplexity) if value]
-    assert values == sorted(values) and len(values) > 4
-
-
-def test_the_keyboard_sorts_as_well(browser: webdriver.Chrome) -> None:
-    first = button(browser, 0)
-    browser.execute_script("arguments[0].focus()", browser.find_element(By.CSS_SELECTOR, "button.unfold"))
-    browser.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)
-    assert browser.switch_to.active_element == first
-    first.send_keys(Keys.ENTER)
-    assert column(browser, 0) == sorted(column(browser, 0))
-
-
-def test_what_else_a_task_measures_is_folded_away_until_asked_for(browser: webdriver.Chrome) -> None:
-    few = seen(browser)
-    assert len(few) == 8 and not any("mean_per" in text for text in few)  # five tasks, method, pretext, seeds
-    unfold = browser.find_element(By.CSS_SELECTOR, "button.unfold")
-    unfold.send_keys(Keys.ENTER)
-    assert unfold.get_attribute("aria-expanded") == "true"
-    assert sum("mean_per" in text for text in seen(browser)) == 1
-    unfold.send_keys(Keys.ENTER)
-    assert seen(browser) == few
-    everything = browser.find_element(By.CSS_SELECTOR, ".unfold-all")
-    everything.send_keys(Keys.ENTER)
-    assert len(seen(browser)) == 12 and "Show all 9 columns" in everything.text
-    everything.send_keys(Keys.ENTER)
-    assert seen(browser) == few
-
-
-def test_the_method_stays_in_sight_while_columns_scroll(browser: webdriver.Chrome) -> None:
-    size(browser, 390)
-    table = browser.find_element(By.CSS_SELECTOR, ".scroll:has(table.leaders)")
-    names = table.find_elements(By.CSS_SELECTOR, "thead tr:first-child th:first-child, tbody th")[:3]
-    before = [name.rect["x"] for name in names]
-    browser.execute_script("arguments[0].scrollLeft = 200", table)
-    assert [name.rect["x"] for name in names] == before
-    browser.execute_script("arguments[0].scrollLeft = 0", table)
-
-
-def test_the_table_fits_a_desktop_window(browser: webdriver.Chrome) -> None:
-    size(browser, 1280)
-    table = browser.find_element(By.CSS_SELECTOR, ".scroll:has(table.leaders)")
-    assert width(table, "scroll") <= width(table, "client")
 
 
 def test_on_a_phone_tables_scroll_and_the_page_does_not(browser: webdriver.Chrome) -> None:
