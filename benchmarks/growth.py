@@ -16,9 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.ingest import (
-    read,
-)  # processes of ingest import what this file does at its top: no torch there
+from benchmarks.ingest import read  # ingest's processes import this file's top: no torch there
 from benchmarks.rates import Rates, measured, tell
 
 SIZES, MANY = (2_000, 20_000, 200_000), 50_000

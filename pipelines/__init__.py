@@ -7,6 +7,8 @@ any flow imports it. All are defaults: a value that the environment has already 
 import os
 from pathlib import Path
 
+import stages  # noqa: F401  before Prefect: it says so where Python lacks the libraries
+
 SETTINGS = {
     "PREFECT_HOME": str(
         Path(".prefect").resolve()

@@ -102,3 +102,12 @@ def test_broken_yaml_is_one_line(project: Path) -> None:
 def test_the_traceback_is_kept_for_whoever_wants_it(project: Path) -> None:
     run(project, "stages.build", "image", "rotatoin")
     assert "Traceback" in (project / ".scratch/traceback.txt").read_text()
+
+
+@pytest.mark.parametrize("module", ["stages", "stages.probe", "pipelines.swap", "pipelines.refresh"])
+def test_a_python_without_the_libraries_is_told_the_way_to_one_that_has_them(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", module, "source"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1 and not done.stdout
+    assert len(done.stderr.splitlines()) == 1 and "`. .venv/bin/activate`" in done.stderr
