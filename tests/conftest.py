@@ -87,13 +87,3 @@ def train_keys(modality: str = "image", **changes: Any) -> dict[str, Any]:
     """Keywords of the loop for a run of a few seconds."""
     found = dict(params()[modality]["train"])
     return found | {"samples": 96, "batch": 8, "health": 16} | changes
-
-
-@pytest.fixture
-def free_port() -> int:
-    """A TCP port of this machine that nobody uses."""
-    import socket
-
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -28,8 +28,8 @@ def work(rank: int, folder: Path) -> None:
     torch.save(state, folder / f"{rank}.pt")
 
 
-def test_two_ranks_equal_one_in_values_and_gradients(tmp_path: Path, free_port: int) -> None:
-    two_ranks(work, tmp_path, free_port)
+def test_two_ranks_equal_one_in_values_and_gradients(tmp_path: Path) -> None:
+    two_ranks(work, tmp_path)
     parts = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
     images, vectors = (x.clone().requires_grad_() for x in whole())

@@ -247,8 +247,8 @@ def one_rank(rank: int, folder: Path) -> None:
         torch.save(stepped(folder, setting, rank, 2), folder / f"{setting} {rank}.pt")
 
 
-def test_two_processes_cluster_and_train_as_one_does(tmp_path: Path, free_port: int) -> None:
-    two_ranks(one_rank, tmp_path, free_port)
+def test_two_processes_cluster_and_train_as_one_does(tmp_path: Path) -> None:
+    two_ranks(one_rank, tmp_path)
     for setting in SETTINGS:
         one = stepped(tmp_path, setting, 0, 1)
         two = [torch.load(tmp_path / f"{setting} {rank}.pt", weights_only=True) for rank in (0, 1)]

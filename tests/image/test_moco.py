@@ -209,8 +209,8 @@ def one_rank(rank: int, folder: Path) -> None:
         three(drawn(three, 0, 6))
 
 
-def test_two_processes_train_each_version_as_one_does(tmp_path: Path, free_port: int) -> None:
-    two_ranks(one_rank, tmp_path, free_port)
+def test_two_processes_train_each_version_as_one_does(tmp_path: Path) -> None:
+    two_ranks(one_rank, tmp_path)
     for setting in SETTINGS:
         one = stepped(pictures(48, 20).only("train"), tmp_path, setting, 0, 1)
         two = [torch.load(tmp_path / f"{setting} {rank}.pt", weights_only=True) for rank in (0, 1)]

@@ -188,8 +188,8 @@ def one_rank(rank: int, folder: Path) -> None:
     torch.save(stepped(folder, rank, 2), folder / f"{rank}.pt")
 
 
-def test_two_processes_balance_over_all_samples_and_past_ones(tmp_path: Path, free_port: int) -> None:
-    two_ranks(one_rank, tmp_path, free_port)
+def test_two_processes_balance_over_all_samples_and_past_ones(tmp_path: Path) -> None:
+    two_ranks(one_rank, tmp_path)
     one = stepped(tmp_path, 0, 1)
     two = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
     torch.testing.assert_close((two[0]["losses"] + two[1]["losses"]) / 2, one["losses"], rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ from modalities.common.device import threads
 from modalities.text.baselines import lzma as compressor
 from modalities.text.baselines import trigram
 from modalities.text.corpus import Texts
-from modalities.text.encoders import MaskedTrunk
+from modalities.text.encoders import MaskedTrunk, TwoWayLSTM
 from modalities.text.pretexts.causal_lm import CausalLM
 from modalities.text.shared import scoring
 from modalities.text.transfers import perplexity
@@ -44,8 +44,8 @@ def test_a_model_that_knows_nothing_has_as_many_choices_as_entries(
 ) -> None:
     own = pretext.packed.vocabulary
     text = scoring.held(toy_texts.only("test"), own, documents=0)
-    flat = lambda x: torch.zeros(*x.shape, len(own))  # noqa: E731
-    lost = scoring.surprise(flat, text.stream, length=8, device=torch.device("cpu"))
+    states, flat = (lambda x: torch.zeros(*x.shape, 1)), (lambda x: torch.zeros(len(x), len(own)))
+    lost = scoring.surprise(states, flat, text.stream, length=8, device=torch.device("cpu"))
     found = scoring.measures(lost, text, len(own))
     tokens = len(text.stream) - 1
     raw = toy_texts.only("test").documents(range(len(toy_texts.only("test"))))
@@ -68,6 +68,26 @@ def test_the_transfer_equals_a_loop_over_tokens(pretext: CausalLM, toy_texts: Te
                 x = torch.from_numpy(stream[start : start + k + 1])[None]
                 lost -= float(encoder.logits(x)[0, -1].double().log_softmax(0)[stream[start + k + 1]])
     assert found["token"] == pytest.approx(np.exp(lost / (len(stream) - 1)), rel=1e-5)
+
+
+def test_both_directions_equal_a_loop_over_windows(toy_texts: Texts, tmp_path: Path) -> None:
+    encoder = toy.make("bidirectional_lm", toy_texts.only("train"), tmp_path).encoder.eval()
+    assert isinstance(encoder, TwoWayLSTM)
+    own, length = encoder.vocabulary, KEYS["length"]
+    stream = scoring.held(toy_texts.only("test"), own, documents=3).stream
+    ways = [np.append(own.start, stream[1:]), np.append(stream[1:], own.end)[::-1].copy()]
+    with torch.no_grad(), threads(1):
+        found = perplexity.run(encoder, toy_texts, None, tmp_path, seed=0, **(KEYS | {"documents": 3}))
+        for back, read in enumerate(ways):
+            lost = 0.0
+            for start, first in zip(*scoring.windows(len(read), length), strict=True):
+                x = torch.from_numpy(read[start : start + length + 1])[None]
+                shown = x[:, :-1].flip(1) if back else x[:, :-1]  # as the text stands
+                scores = encoder.logits(shown)[back].flip(1) if back else encoder.logits(shown)[back]
+                log_p = scores[0].double().log_softmax(1).gather(1, x[0, 1:, None])[:, 0]
+                lost -= float(log_p[first:].sum())
+            name = "backward_token" if back else "forward_token"
+            assert found[name] == pytest.approx(np.exp(lost / (len(read) - 1)), rel=1e-5)
 
 
 def test_vocabularies_that_lose_letters_have_no_bits_per_byte(toy_texts: Texts) -> None:

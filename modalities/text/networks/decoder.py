@@ -17,7 +17,7 @@ from modalities.text.networks.trunk import export
 class Decoder(TextEncoder):
     """Vectors of tokens from the tokens up to them; each text opens with the token that ends documents.
 
-    Pads stand on the right, where no real token sees them. `logits` and `step` are what tasks of language models use.
+    Pads stand on the right, where no real token sees them. `logits`, `extend`, `step` are for language models' tasks.
     """
 
     prior: Tensor  # (R,)
@@ -48,21 +48,27 @@ class Decoder(TextEncoder):
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, L) -> (N, L, V): scores of the token after each, over the entries of the vocabulary."""
-        return self._scores(self.states(x))
+        return self.scores(self.states(x))
 
-    def step(self, x: Tensor, cache: Any) -> tuple[Tensor, Any]:
-        """Scores of what follows the last token, (N, V), and a cache: the next call then takes new tokens alone.
+    def extend(self, x: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """(N, L) -> vectors, (N, L, D), and a cache: the next call then takes new tokens alone.
 
-        None is the cache of a beginning. Rows are as long as each other, without pads.
+        None is the cache of a beginning. Rows are as long as each other, without pads before new tokens.
         """
         found = self.net(input_ids=x, cache=cache, use_cache=True)
-        return self._scores(found.last_hidden_state[:, -1]), found.cache
+        return found.last_hidden_state, found.cache
+
+    def step(self, x: Tensor, cache: Any) -> tuple[Tensor, Any]:
+        """As `extend`, but scores of what follows the last token, (N, V)."""
+        states, cache = self.extend(x, cache)
+        return self.scores(states[:, -1]), cache
 
     def embedding(self) -> Tensor:
         """(R, D), the table of token vectors, which the output is tied to."""
         return self.net.wte.weight
 
-    def _scores(self, states: Tensor) -> Tensor:
+    def scores(self, states: Tensor) -> Tensor:
+        """(..., D) -> (..., V)"""
         entries = len(self.vocabulary)
         return states @ self.embedding()[:entries].T + self.prior[:entries]
 

@@ -23,30 +23,34 @@ class Passage:
     choices: list[str]
 
 
-def last_words(corpus: Texts, *, count: int, seed: int) -> list[Passage]:
-    """Passages of one document each, from its beginning to the end of a sentence but the first, evenly spread.
+def parted(corpus: Texts, count: int) -> list[tuple[str, str]]:
+    """(all before its last word, that word) of passages of one document each, evenly spread.
 
-    The nine other choices are last words of other passages, drawn evenly from the different ones. Fewer than ten
-    different words in all give no passage.
+    From a document's beginning to the end of a sentence but the first.
     """
     first = corpus.first[corpus.document_of()]
     later = np.flatnonzero(np.arange(len(first)) > first)
-    later = (
-        later[np.unique(np.linspace(0, len(later) - 1, min(count, len(later))).astype(int))]
-        if len(later)
-        else later
-    )
+    if len(later):
+        later = later[np.unique(np.linspace(0, len(later) - 1, min(count, len(later))).astype(int))]
     begins = corpus.spans[corpus.document_of()[later], 0]
-    texts = [
+    texts = (
         corpus.text[a:b].tobytes().decode() for a, b in zip(begins, corpus.sentences[later, 1], strict=True)
-    ]
-    parted = [match.groups() for text in texts if (match := LAST.match(text))]
-    words = sorted({word for _, word in parted})
+    )
+    return [(match[1], match[2]) for text in texts if (match := LAST.match(text))]
+
+
+def last_words(corpus: Texts, *, count: int, seed: int) -> list[Passage]:
+    """At most so many passages. The nine other choices of each are last words of others, drawn from the different ones.
+
+    Fewer than ten different words in all give no passage.
+    """
+    passages = parted(corpus, count)
+    words = sorted({word for _, word in passages})
     if len(words) < CHOICES:
         return []
     rng = np.random.default_rng(seed)
     found = []
-    for context, word in parted:
+    for context, word in passages:
         others = [each for each in rng.choice(words, CHOICES, replace=False).tolist() if each != word]
         choices = [*others[: CHOICES - 1], word]
         found.append(Passage(context, word, [choices[k] for k in rng.permutation(CHOICES)]))

@@ -1,6 +1,6 @@
 """How surprising held-out text is to a model of a language: sums of log-probabilities, in windows.
 
-T tokens of a stream, N windows, L tokens of a window, V entries.
+T tokens of a stream, N windows, L tokens of a window, M of them scored, D numbers of a state, V entries.
 """
 
 from collections.abc import Callable
@@ -9,14 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from modalities.base import Index
 from modalities.text.corpus import Texts
 from modalities.text.vocabulary import Vocabulary
 
-Scores = Callable[[Tensor], Tensor]  # (N, L) -> (N, L, V), of the token after each
+States = Callable[[Tensor], Tensor]  # (N, L) -> (N, L, D)
+Scores = Callable[[Tensor], Tensor]  # (M, D) -> (M, V), of the token after each
 
-WINDOWS = 16  # scored side by side: their scores are the largest thing there is
+WINDOWS = 64  # scored side by side: their scores are the largest thing there is
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def windows(total: int, length: int) -> tuple[Index, Index]:
 
 
 @torch.no_grad()
-def surprise(scores: Scores, stream: Index, *, length: int, device: torch.device) -> float:
+def surprise(states: States, scores: Scores, stream: Index, *, length: int, device: torch.device) -> float:
     """-Σ ln P(x_t | x_<t) over all tokens of the stream but the first, summed in float64."""
     starts, fresh = windows(len(stream), length)
     width = min(length, len(stream) - 1)
@@ -71,8 +73,8 @@ def surprise(scores: Scores, stream: Index, *, length: int, device: torch.device
     for part in np.array_split(np.arange(len(starts)), -(-len(starts) // WINDOWS)):
         x = torch.from_numpy(stream[starts[part][:, None] + np.arange(width + 1)]).to(device)
         asked = torch.from_numpy(np.arange(width) >= fresh[part][:, None]).to(device)
-        found = scores(x[:, :-1]).float().log_softmax(2)
-        total -= float(found.gather(2, x[:, 1:, None])[..., 0].double()[asked].sum())
+        found = scores(states(x[:, :-1])[asked]).float()
+        total += float(F.cross_entropy(found, x[:, 1:][asked], reduction="none").double().sum())
     return total
 
 

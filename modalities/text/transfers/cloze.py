@@ -3,6 +3,7 @@
 LAMBADA (arXiv:1606.06031) for the first, with ten to choose from as well. N passages, L tokens, V entries.
 """
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from modalities.common.device import device
 from modalities.text.corpus import Texts
 from modalities.text.encoders import Decoder, MaskedTrunk, TextEncoder
 from modalities.text.shared import preview
-from modalities.text.shared.cloze import CHOICES, last_words
+from modalities.text.shared.cloze import CHOICES, last_words, parted
 from modalities.text.shared.likelihood import continued
 
 COMMON = 100  # tokens that are too common to be asked
@@ -52,8 +53,8 @@ def causal(
     asked = last_words(corpus.only("test"), count=count, seed=seed)
     if not asked:
         return {}, []
-    counted = [each.word for each in last_words(corpus.only("train"), count=TRAIN, seed=seed)]
-    commonest = max(sorted(set(counted)), key=counted.count) if counted else ""
+    counted = Counter(word for _, word in parted(corpus.only("train"), TRAIN))
+    commonest = max(sorted(counted), key=lambda word: counted[word], default="")
     shape = (len(asked), CHOICES)
     pairs = [(each.context, " " + word) for each in asked for word in each.choices]
     flat, counts, best = continued(encoder, pairs)

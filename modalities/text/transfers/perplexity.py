@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
+from modalities.base import Index
 from modalities.common.device import device
 from modalities.text.corpus import Texts
 from modalities.text.encoders import Decoder, MaskedTrunk, TextEncoder, TwoWayLSTM
@@ -46,7 +48,7 @@ def run(
         text = scoring.held(test, encoder.vocabulary, documents=documents)
         if isinstance(encoder, Decoder):
             width = encoder.size.positions
-            lost = scoring.surprise(encoder.logits, text.stream, length=width, device=where)
+            lost = scoring.surprise(encoder.states, encoder.scores, text.stream, length=width, device=where)
             found = scoring.measures(lost, text, len(encoder.vocabulary))
         else:
             found = both_ways(encoder, text, where, length=length)
@@ -61,15 +63,19 @@ def both_ways(
     own = encoder.vocabulary
     stream = text.stream.copy()
     stream[0] = own.start
-    forward = scoring.surprise(lambda x: encoder.logits(x)[0], stream, length=length, device=where)
+
+    def lost(stack: nn.Module, stream: Index) -> float:
+        return scoring.surprise(
+            lambda x: stack(encoder.table(x))[-1], encoder.scores, stream, length=length, device=where
+        )
+
+    forward = lost(encoder.forwards, stream)
     # From the other side a window is read back to front, and what precedes a token is what follows it.
     back = np.concatenate([text.stream[1:], [own.end]])[::-1].copy()
-    backward = scoring.surprise(
-        lambda x: encoder.logits(x.flip(1))[1].flip(1), back, length=length, device=where
-    )
+    backward = lost(encoder.backwards, back)
     found: dict[str, float] = {}
-    for name, lost in (("forward", forward), ("backward", backward), ("both", (forward + backward) / 2)):
-        measured = scoring.measures(lost, text, len(own))
+    for name, sum_ in (("forward", forward), ("backward", backward), ("both", (forward + backward) / 2)):
+        measured = scoring.measures(sum_, text, len(own))
         found |= {f"{name}_token": measured["token"], f"{name}_token.chance": measured["token.chance"]}
     return found
 
