@@ -198,29 +198,33 @@ def _standing(
     board: Board, judged: dict[str, Row], first: Row, near: Sequence[Row], names: dict[str, str]
 ) -> str:
     """Where the first encoder stands beside an untrained one, then beside the others, then beside baselines."""
-    lead, random = names[first.method], judged.get("random")
+    whose, random = _whose(names[first.method]), judged.get("random")
     ahead = [name for name, row in judged.items() if row.baseline and not beyond(first, row)]
     with_near = " and ".join(names[row.method] for row in near)
     if board.headline in board.best:
-        return f"{lead}'s is the best self-supervised encoder"
+        return f"{whose} is the best self-supervised encoder"
     if random is None:
-        return f"nothing says what an untrained encoder is worth; {lead}'s comes first"
+        return f"nothing says what an untrained encoder is worth; {whose} comes first"
     if first.merit < random.merit:
-        return f"no self-supervised encoder reaches an untrained one; {lead}'s comes nearest"
+        return f"no self-supervised encoder reaches an untrained one; {whose} comes nearest"
     if first.merit == random.merit:
-        return f"{lead}'s encoder is level with an untrained one"
+        return f"{whose} encoder is level with an untrained one"
     if first.std is None or random.std is None:
         level = f", level with {with_near}" if near else ""
         return (
-            f"{lead}'s encoder scores highest{level}, but one seed cannot say whether that is more than luck"
+            f"{whose} encoder scores highest{level}, but one seed cannot say whether that is more than luck"
         )
     if not beyond(first, random):
-        return f"no encoder is beyond the spread of an untrained one; {lead}'s comes first"
+        return f"no encoder is beyond the spread of an untrained one; {whose} comes first"
     if near:
-        return f"{lead}'s encoder is ahead, but within the spread of {with_near}"
+        return f"{whose} encoder is ahead, but within the spread of {with_near}"
     if ahead:
-        return f"{lead}'s is the best self-supervised encoder, but not beyond {' and '.join(ahead)}, without an encoder"
-    return f"{lead}'s encoder is ahead of an untrained one"
+        return f"{whose} is the best self-supervised encoder, but not beyond {' and '.join(ahead)}, without an encoder"
+    return f"{whose} encoder is ahead of an untrained one"
+
+
+def _whose(name: str) -> str:
+    return name + ("'" if name.endswith("s") else "'s")
 
 
 def _valued(name: str, row: Row) -> str:

@@ -112,3 +112,7 @@ def test_what_is_true_of_several_methods_is_said_once(tree: dict[str, Any]) -> N
     for method in ("simclr", "rotation"):
         store.metrics_path("image", method, 19, "transfer").unlink()
     assert "simclr, rotation: not judged yet: no transfer.json (seed 19)" in tables.notes(board(tree))
+
+
+def test_whose_encoder_it_is() -> None:
+    assert [tables._whose(name) for name in ("Rotation", "Masked words")] == ["Rotation's", "Masked words'"]

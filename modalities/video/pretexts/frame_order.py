@@ -1,7 +1,8 @@
-"""Frame order, "shuffle and learn": say whether the middle frame of three lies in time between the outer two.
+"""Frame order: say whether the middle frame of three lies in time between the outer two.
 
-Misra, Zitnick and Hebert, ECCV 2016, arXiv:1603.08561. Of five frames a < b < c < d < e from where a video moves,
-(b, c, d) is in order; (b, a, d) and (b, e, d) are not. Either may be shown backwards: which way time runs is not asked.
+"Shuffle and learn": Misra, Zitnick and Hebert, ECCV 2016, arXiv:1603.08561. Of five frames a < b < c < d < e from
+where a video moves, (b, c, d) is in order; (b, a, d) and (b, e, d) are not. Either may be shown backwards: which way
+time runs is not asked.
 
 All three frames share a crop and a flip, since a crop of each one's own would tell their order by a moved ground;
 colour is jittered frame by frame, and some frames are left with one channel, so that no fade or flicker tells it. The
