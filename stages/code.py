@@ -8,14 +8,21 @@ nobody a night's training.
 
 import ast
 import hashlib
+import json
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import modalities
+from stages import store
 
 ROOT = Path(modalities.__file__).parent.parent
+OWN = ("stages.", "modalities.")
+MEMORY = store.SCRATCH / "code.json"
+Seen = tuple[str, list[str], str]  # docstring, the project's files that may be imported, digest
+USED: dict[str, Seen] = {}
 # What cannot change a number: these find paths, check keys, print.
 INERT = (
     "stages/__init__.py",
@@ -100,7 +107,14 @@ class Known(NamedTuple):
 @cache
 def known(path: str) -> Known:
     """What there is to know of a file. Packages hold no code. Raises SyntaxError, naming the file."""
-    tree = ast.parse((ROOT / path).read_text(), path)
+    text = (ROOT / path).read_text()
+    key = hashlib.sha256(f"{_maker()}\0{text}".encode()).hexdigest()
+    said, names, digest = USED[key] = _memory().get(key) or _read(text, path)
+    return Known(said, tuple(name for name in names if (ROOT / name).exists()), digest)
+
+
+def _read(text: str, path: str) -> Seen:
+    tree = ast.parse(text, path)
     said, names = ast.get_docstring(tree) or "", set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -112,10 +126,26 @@ def known(path: str) -> Known:
             first = body[0].value
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 node.body = body[1:]  # type: ignore[attr-defined]
-    own = (
-        name.replace(".", "/") + ".py"
-        for name in sorted(names)
-        if name.startswith(("stages.", "modalities."))
-    )
-    digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
-    return Known(said, tuple(name for name in own if (ROOT / name).exists()), digest)
+    own = [f"{name.replace('.', '/')}.py" for name in sorted(names) if name.startswith(OWN)]
+    return said, own, hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+
+
+@cache
+def _maker() -> str:
+    """What makes a Seen of a text: another Python, or another version of this file, may find something else."""
+    return f"{sys.version}\0{Path(__file__).read_text()}"
+
+
+@cache
+def _memory() -> dict[str, Seen]:
+    """What the last run has seen, by text; nothing where it left nothing, or something else."""
+    try:
+        found = json.loads(MEMORY.read_text()).items()
+        return {key: (said, list(names), digest) for key, (said, names, digest) in found}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def remember() -> None:
+    """Leave what this run has seen for the next: to parse all files takes longer than anything else in `source`."""
+    store.write_json(MEMORY, USED)

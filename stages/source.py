@@ -41,6 +41,7 @@ def source(params: cli.Params) -> None:
     store.write_lines(store.code_path("captions"), code.captions())
     for name, starts in code.ends():
         store.write_lines(store.code_path(name), code.lines(starts))
+    code.remember()
 
 
 def words(value: Any) -> Iterator[str]:

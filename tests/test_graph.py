@@ -92,6 +92,30 @@ def test_comments_and_docstrings_do_not_count_and_anything_else_does(
     code.known.cache_clear()
 
 
+def test_what_was_seen_of_a_text_is_remembered_and_a_spoilt_memory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "MEMORY", tmp_path / "code.json")
+    starts = code.method("image", "pretrain", "rotation")
+
+    def fresh(parsed: bool) -> list[str]:
+        for each in (code.known, code._memory):
+            each.cache_clear()
+        with monkeypatch.context() as patch:
+            if not parsed:
+                patch.setattr(code, "_read", None)
+            return code.lines(starts)
+
+    first = fresh(parsed=True)
+    code.remember()
+    assert fresh(parsed=False) == first
+    for spoilt in ("{", "[1]", '{"a": 1}', '{"a": [1, 2, 3]}'):
+        (tmp_path / "code.json").write_text(spoilt)
+        assert fresh(parsed=True) == first
+    code.known.cache_clear()
+    code._memory.cache_clear()
+
+
 @pytest.mark.parametrize("name", ["report", "export"])
 def test_the_end_of_the_graph_depends_on_all_it_reads(name: str) -> None:
     stage = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]
