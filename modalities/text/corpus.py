@@ -26,6 +26,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
+def evenly(total: int, count: int) -> Index:
+    """At most `count` of the numbers 0 .. total - 1, each once, evenly spread; all where there are no more."""
+    return np.linspace(0, total - 1, min(count, total)).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Texts:
     """N documents in a fixed order, a row each, with their sentences. Documents and sentences are numbered from 0.

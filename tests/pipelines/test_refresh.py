@@ -17,6 +17,7 @@ import pytest
 
 from pipelines import refresh
 from stages import cli
+from tests.ranks import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -211,9 +212,7 @@ def test_the_served_flow_has_the_cron_line_runs_and_is_cancelled_whole(project: 
     import socket
     import urllib.request
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def ask(path: str, body: dict[str, Any]) -> Any:
         request = urllib.request.Request(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 
 CHOICES = 10
 LAST = re.compile(r"^(.*\S) ([^\W\d_]{2,})\W*$", re.DOTALL)
@@ -30,8 +30,7 @@ def parted(corpus: Texts, count: int) -> list[tuple[str, str]]:
     """
     first = corpus.first[corpus.document_of()]
     later = np.flatnonzero(np.arange(len(first)) > first)
-    if len(later):
-        later = later[np.unique(np.linspace(0, len(later) - 1, min(count, len(later))).astype(int))]
+    later = later[evenly(len(later), count)]
     begins = corpus.spans[corpus.document_of()[later], 0]
     texts = (
         corpus.text[a:b].tobytes().decode() for a, b in zip(begins, corpus.sentences[later, 1], strict=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from modalities.base import Index
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 from modalities.text.shared import rouge
 
 MEASURES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
@@ -39,8 +39,7 @@ def cases(corpus: Texts, split: str, *, limit: int) -> tuple[str, Cases]:
     column = corpus.titles if kind == "titles" else corpus.summaries
     counts = np.diff(corpus.first)
     index = index[[counts[k] >= LEAST and (kind == "pseudo" or bool(column[k].strip())) for k in index]]
-    if len(index) > limit:
-        index = index[np.linspace(0, len(index) - 1, limit).astype(int)]
+    index = index[evenly(len(index), limit)]
     made = [corpus.strings(range(*corpus.first[k : k + 2]))[:MOST] for k in index]
     if kind != "pseudo":
         return kind, Cases(made, [column[k] for k in index])

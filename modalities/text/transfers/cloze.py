@@ -13,7 +13,7 @@ from torch import Tensor
 
 from modalities.base import Index
 from modalities.common.device import device
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 from modalities.text.encoders import Decoder, MaskedTrunk, TextEncoder
 from modalities.text.shared import preview
 from modalities.text.shared.cloze import CHOICES, last_words, parted
@@ -126,10 +126,7 @@ def hidden(
     encoder: MaskedTrunk, test: Texts, count: int, rng: np.random.Generator
 ) -> tuple[Tensor, np.ndarray]:
     """(N, L) ids of sentences evenly spread, and where they are no special tokens."""
-    some = np.unique(
-        np.linspace(0, len(test.sentences) - 1, min(count, len(test.sentences))).astype(np.int64)
-    )
-    ids = encoder.tokens(test.strings(some))
+    ids = encoder.tokens(test.strings(evenly(len(test.sentences), count)))
     return ids, (ids >= encoder.vocabulary.specials).numpy()
 
 
@@ -146,9 +143,7 @@ def whole(encoder: MaskedTrunk, ids: Tensor) -> np.ndarray:
 
 def common(encoder: MaskedTrunk, train: Texts) -> Index:
     """(V,): how often each entry occurs in training sentences, evenly spread."""
-    count = len(train.sentences)
-    some = np.linspace(0, count - 1, min(TRAIN, count)).astype(np.int64)
-    ids, _ = encoder.vocabulary.encode(train.strings(some))
+    ids, _ = encoder.vocabulary.encode(train.strings(evenly(len(train.sentences), TRAIN)))
     return np.bincount(ids, minlength=len(encoder.vocabulary)).astype(np.int64)
 
 

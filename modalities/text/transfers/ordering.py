@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modalities.base import Index
 from modalities.common import logistic
 from modalities.common.device import device
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 from modalities.text.encoders import TextEncoder
 from modalities.text.shared import preview
 from modalities.text.shared.encoding import encoded
@@ -72,9 +72,8 @@ def cut(corpus: Texts, split: str, most: int, count: int) -> list[Index]:
         first, last = corpus.first[document : document + 2]
         parts = [np.arange(at, min(at + most, last)) for at in range(first, last, most)]
         found += [part for part in parts if len(part) >= 3]
-    if len(found) > count:
-        found = [found[k] for k in np.linspace(0, len(found) - 1, count).astype(int)]
-    return [rows for rows in found if len(set(corpus.strings(rows))) == len(rows)]
+    some = [found[k] for k in evenly(len(found), count)]
+    return [rows for rows in some if len(set(corpus.strings(rows))) == len(rows)]
 
 
 def parted(encoder: TextEncoder, corpus: Texts, rows: list[Index]) -> list[Vectors]:

@@ -14,7 +14,7 @@ from torch import nn
 
 from modalities.base import Index
 from modalities.common.device import device
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 from modalities.text.encoders import Decoder, MaskedTrunk, TextEncoder, TwoWayLSTM
 from modalities.text.shared import scoring
 
@@ -64,18 +64,18 @@ def both_ways(
     stream = text.stream.copy()
     stream[0] = own.start
 
-    def lost(stack: nn.Module, stream: Index) -> float:
+    def surprise(stack: nn.Module, stream: Index) -> float:
         return scoring.surprise(
             lambda x: stack(encoder.table(x))[-1], encoder.scores, stream, length=length, device=where
         )
 
-    forward = lost(encoder.forwards, stream)
+    forward = surprise(encoder.forwards, stream)
     # From the other side a window is read back to front, and what precedes a token is what follows it.
     back = np.concatenate([text.stream[1:], [own.end]])[::-1].copy()
-    backward = lost(encoder.backwards, back)
+    backward = surprise(encoder.backwards, back)
     found: dict[str, float] = {}
-    for name, sum_ in (("forward", forward), ("backward", backward), ("both", (forward + backward) / 2)):
-        measured = scoring.measures(sum_, text, len(own))
+    for name, lost in (("forward", forward), ("backward", backward), ("both", (forward + backward) / 2)):
+        measured = scoring.measures(lost, text, len(own))
         found |= {f"{name}_token": measured["token"], f"{name}_token.chance": measured["token.chance"]}
     return found
 
@@ -84,7 +84,7 @@ def both_ways(
 def pseudo(encoder: MaskedTrunk, test: Texts, where: torch.device, *, sentences: int) -> dict[str, float]:
     """exp of the mean of -ln P(token | the rest of its sentence), over sentences evenly spread."""
     own = encoder.vocabulary
-    some = np.linspace(0, len(test.sentences) - 1, min(sentences, len(test.sentences))).astype(np.int64)
+    some = evenly(len(test.sentences), sentences)
     lost, count = 0.0, 0
     for row in encoder.tokens(test.strings(some)).to(where):
         row = row[row != own.pad]

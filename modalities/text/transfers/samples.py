@@ -14,7 +14,7 @@ import torch
 from modalities.base import Index
 from modalities.common.chance import commonest
 from modalities.common.device import device
-from modalities.text.corpus import Texts
+from modalities.text.corpus import Texts, evenly
 from modalities.text.encoders import Decoder, EncoderDecoder, TextEncoder
 from modalities.text.shared import preview, prompting, sampling
 
@@ -83,12 +83,7 @@ def beginnings(encoder: TextEncoder, test: Texts, count: int, length: int) -> li
     own = encoder.vocabulary
     ids, offsets = own.encode(test.documents(np.arange(len(test)), 16 * length))
     long = np.flatnonzero(np.diff(offsets) >= length)
-    some = (
-        long[np.unique(np.linspace(0, len(long) - 1, min(count, len(long))).astype(int))]
-        if len(long)
-        else long
-    )
-    return [ids[offsets[k] : offsets[k] + length] for k in some]
+    return [ids[offsets[k] : offsets[k] + length] for k in long[evenly(len(long), count)]]
 
 
 def continued(
@@ -149,8 +144,7 @@ def prompted(
     known = labelled.labels >= 0
     train = labelled.take(np.flatnonzero(known & (labelled.splits == "train")))
     test = labelled.take(np.flatnonzero(known & (labelled.splits == "test")))
-    some = np.unique(np.linspace(0, len(test) - 1, min(limit, len(test))).astype(int))
-    test = test.take(some)
+    test = test.take(evenly(len(test), limit))
     found: dict[str, float] = {}
     for k in shots:
         right = []
