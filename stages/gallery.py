@@ -6,6 +6,7 @@ The same samples for every method, of the first seed that counts, on the set tha
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ POINTS = 400  # samples on a map, at most
 CLASSES = 10  # and classes: more cannot be told apart
 QUERIES, NEIGHBOURS = 5, 6
 BANK = 20_000  # training samples that are searched, at most
+Neighbours = tuple[int, list[tuple[int, bool | None]]]  # a query's tile, and tiles that are right or wrong
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,7 @@ class Drawn:
 
     method: str
     places: maps.Vectors  # (points, 2)
-    neighbours: list[
-        tuple[int, list[tuple[int, bool | None]]]
-    ]  # a query's tile, and tiles that are right or wrong
+    neighbours: list[Neighbours]
 
     @property
     def right(self) -> tuple[int, int]:
@@ -78,8 +78,7 @@ def gallery(board: Board, runs: Sequence[Run]) -> Gallery | None:
     of = board.headline.task.partition(" (")[2].rstrip(")")
     first: dict[str, Run] = {}
     for run in runs:
-        folder = store.features_path(run.modality, run.method, run.seed) / of
-        if run.digest and not run.problems and (folder / "features.safetensors").exists():
+        if run.digest and not run.problems and (features_of(run, of) / "features.safetensors").exists():
             first.setdefault(run.method, run)
     if not first:
         return None
@@ -87,7 +86,11 @@ def gallery(board: Board, runs: Sequence[Run]) -> Gallery | None:
     corpus = corpus.tasks()[of] if of else corpus
     chosen = choose(corpus)
     tiles = {int(row): k for k, row in enumerate(chosen.points)}
-    drawn = [draw(run, of, corpus, chosen, tiles) for run in first.values()]
+    points = [store.load_rows(features_of(run, of), chosen.points, len(corpus)) for run in first.values()]
+    drawn = []
+    for run, mine, places in zip(first.values(), points, maps.every(points), strict=True):
+        bank = store.load_rows(features_of(run, of), chosen.bank, len(corpus))
+        drawn.append(Drawn(run.method, places, neighbours(mine, bank, corpus, chosen, tiles)))
     rows = np.array(list(tiles), np.int64)
     names = [corpus.classes[label] if label >= 0 else "" for label in corpus.labels[rows]]
     shown = corpus.show(rows)
@@ -125,10 +128,14 @@ def choose(corpus: Any) -> Chosen:
     return Chosen(classes, points, np.array(turns[:QUERIES], np.int64), bank)
 
 
-def draw(run: Run, of: str, corpus: Any, chosen: Chosen, tiles: dict[int, int]) -> Drawn:
-    """One encoder's map and neighbours; those that have no tile yet are given the next number."""
-    folder = store.features_path(run.modality, run.method, run.seed) / of
-    points, bank = (store.load_rows(folder, rows, len(corpus)) for rows in (chosen.points, chosen.bank))
+def features_of(run: Run, of: str) -> Path:
+    return store.features_path(run.modality, run.method, run.seed) / of
+
+
+def neighbours(
+    points: maps.Vectors, bank: maps.Vectors, corpus: Any, chosen: Chosen, tiles: dict[int, int]
+) -> list[Neighbours]:
+    """Those of the queries; rows that have no tile yet are given the next number."""
     queries = np.searchsorted(chosen.points, chosen.queries)
     near = chosen.bank[maps.nearest(points[queries], bank, NEIGHBOURS + 1)]
     found = []
@@ -138,4 +145,4 @@ def draw(run: Run, of: str, corpus: Any, chosen: Chosen, tiles: dict[int, int]) 
         marks = [bool(corpus.labels[row] == label) if label >= 0 else None for row in rows]
         own = [tiles.setdefault(row, len(tiles)) for row in rows]
         found.append((tiles[int(query)], list(zip(own, marks, strict=True))))
-    return Drawn(run.method, maps.flat(points), found)
+    return found

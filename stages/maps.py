@@ -3,8 +3,13 @@
 N samples, D numbers each.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 from numpy.typing import NDArray
+
+from modalities.common.parallel import processes
 
 Vectors = NDArray[np.float32]
 Index = NDArray[np.int64]
@@ -18,6 +23,15 @@ def unit(vectors: Vectors) -> Vectors:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     found: Vectors = vectors / np.maximum(length, 1e-12)
     return found
+
+
+def every(many: Sequence[Vectors]) -> list[Vectors]:
+    """`flat` of each, several at a time: a map takes a second of one core."""
+    from threadpoolctl import threadpool_limits
+
+    # Here for libraries whose limit is the process's, in `flat` for those that have one a thread.
+    with threadpool_limits(1), ThreadPoolExecutor(processes()) as pool:
+        return list(pool.map(flat, many))
 
 
 def flat(vectors: Vectors) -> Vectors:

@@ -21,7 +21,6 @@ Flat = NDArray[np.int64]
 
 SPARE = 32  # special tokens without a use yet, for later tasks
 FEW, PART = 512, 1 << 14  # texts that are tokenised as they are; texts, or words, at a time
-KEY = "vocabulary.key"
 GROUP, MARK = 64, "<unused0>"  # words that are tokenised as one text, and what is put between them
 WORD = re.compile(r"\s*\S+|\s+")  # with the space before it; at the end of a text, space alone
 # A space after other white space: only there does it matter whether a text is cut before all of it.
@@ -199,32 +198,21 @@ def train(texts: Sequence[str], *, kind: Kind, size: int, min_count: int) -> Voc
     return Vocabulary(tokenizer.to_str())
 
 
-def trained(texts: Sequence[str], out: Path, *, kind: Kind, size: int, min_count: int) -> Vocabulary:
-    """`train`; but where a folder beside `out` holds what it made of the same texts and settings, that.
-
-    Training takes as long as all else that a build does, and five methods want the same pieces. `out` gets a key of all
-    that the vocabulary follows from, this code and its libraries too, so it does not matter who trained it.
-    """
+def key(texts: Sequence[str], *, kind: Kind, size: int, min_count: int) -> str:
+    """A digest of all that a vocabulary, and these texts in its tokens, follow from: code and libraries too."""
     from importlib.metadata import version
 
+    from modalities.text import packing
     from modalities.text.shared import trainers
 
-    key = hashlib.sha256(
+    found = hashlib.sha256(
         f"{kind} {size} {min_count} {version('tokenizers')} {version('sentencepiece')}".encode()
     )
-    for code in (__file__, trainers.__file__):
-        key.update(Path(code).read_bytes())
+    for code in (__file__, packing.__file__, trainers.__file__):
+        found.update(Path(code).read_bytes())
     for text in texts:
-        key.update(text.encode() + b"\0")
-    for file in sorted(out.parent.glob(f"*/{KEY}")):
-        if file.read_text() == key.hexdigest():
-            found = load(file.parent)
-            break
-    else:
-        found = train(texts, kind=kind, size=size, min_count=min_count)
-    found.save(out)
-    (out / KEY).write_text(key.hexdigest())
-    return found
+        found.update(text.encode() + b"\0")
+    return found.hexdigest()
 
 
 def _frame(tokenizer: Any, kind: Kind) -> None:

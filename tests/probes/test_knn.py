@@ -14,7 +14,8 @@ from tests.probes.blobs import blobs
 def test_predictions_equal_those_of_scikit_learn(
     k: int, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(knn, "CELLS", 300 * 7)  # seven queries a block, so the last block is a part
+    monkeypatch.setattr(knn, "QUERIES", 7)  # so the last block is a part
+    monkeypatch.setattr(knn, "PART", 40)  # fewer than the most neighbours
     features = blobs()
     bank, labels, _ = features.labelled("train")
     queries, truth, _ = features.labelled("test")

@@ -141,27 +141,33 @@ def test_rows_and_frames_equal_loops(packed: Packed) -> None:
     assert np.array_equal(packing.framed(np.array([60, 61, 62]), starts, stops, 3, own), one[[0, 2]])
 
 
-def test_a_vocabulary_that_lies_beside_is_taken_over_and_no_other(
+def test_a_vocabulary_and_tokens_that_lie_beside_are_taken_over_and_no_others(
     toy_texts: Texts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
-    train = vocabulary.train
+    encoded: list[int] = []
+    train, encode = vocabulary.train, vocabulary.Vocabulary.encode
 
     def counted(texts: list[str], **keys: Any) -> vocabulary.Vocabulary:
         trained.append(keys["kind"])
         return train(texts, **keys)
 
+    def counted_too(self: vocabulary.Vocabulary, texts: list[str]) -> Any:
+        encoded.append(len(texts))
+        return encode(self, texts)
+
     monkeypatch.setattr(vocabulary, "train", counted)
+    monkeypatch.setattr(vocabulary.Vocabulary, "encode", counted_too)
     other = toy.documents(48, seed=1)
     for name in ("first", "same", "kind", "texts", "alone"):
         (tmp_path / name / "built").mkdir(parents=True) if name == "alone" else (tmp_path / name).mkdir()
     written(toy_texts, tmp_path / "first")
     written(toy_texts, tmp_path / "same")
-    assert trained == ["wordpiece"]
+    assert trained == ["wordpiece"] and len(encoded) == 1
     written(toy_texts, tmp_path / "kind", "bpe")
     written(other, tmp_path / "texts")
     written(toy_texts, tmp_path / "alone" / "built")
-    assert trained == ["wordpiece", "bpe", "wordpiece", "wordpiece"]
+    assert trained == ["wordpiece", "bpe", "wordpiece", "wordpiece"] and len(encoded) == 4
     for file in (tmp_path / "first").iterdir():
         for name in ("same", "alone/built"):
             assert file.read_bytes() == (tmp_path / name / file.name).read_bytes(), file.name
