@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from modalities.text import vocabulary
@@ -235,12 +236,17 @@ def spans(packed: Packed, first: Index, last: Index) -> tuple[Index, Index]:
     return packed.place(first), packed.place(last - 1) + packed.offsets[last] - packed.offsets[last - 1]
 
 
-def framed(values: NDArray[Any], starts: Index, stops: Index, room: int, vocabulary: Vocabulary) -> Index:
-    """`frame` of the one part that `rows` would give, at most `room` tokens of it, in fewer passes."""
-    lengths = np.minimum(stops - starts, room)
-    column = np.arange(int(lengths.max(initial=0)) + 2)
-    found: Index = values.take(starts[:, None] + (column - 1), mode="clip").astype(np.int64)
-    np.copyto(found, vocabulary.pad, where=column > lengths[:, None])
+def windows(values: NDArray[Any], room: int) -> NDArray[Any]:
+    """(T, room + 2), a view: at each place the value before it, the `room` that begin there, and one after those."""
+    return sliding_window_view(np.pad(values, (1, room)), room + 2)
+
+
+def framed(windows: NDArray[Any], starts: Index, stops: Index, vocabulary: Vocabulary) -> Index:
+    """`frame` of the one part that `rows` would give, at most `room` tokens of it, in fewer passes: see `windows`."""
+    lengths = np.minimum(stops - starts, windows.shape[1] - 2)
+    width = int(lengths.max(initial=0)) + 2
+    found: Index = windows[starts, :width].astype(np.int64)
+    np.copyto(found, vocabulary.pad, where=np.arange(width) > lengths[:, None])
     found[:, 0] = vocabulary.start
     found[np.arange(len(found)), lengths + 1] = vocabulary.separator
     return found

@@ -138,7 +138,8 @@ def test_rows_and_frames_equal_loops(packed: Packed) -> None:
         assert row.tolist() == want + [own.pad] * (len(row) - len(want))
     one = packing.frame(parts[:1], own)
     starts, stops = np.array([0, 2]), np.array([2, 3])
-    assert np.array_equal(packing.framed(np.array([60, 61, 62]), starts, stops, 3, own), one[[0, 2]])
+    windows = packing.windows(np.array([60, 61, 62]), 3)
+    assert np.array_equal(packing.framed(windows, starts, stops, own), one[[0, 2]])
 
 
 def test_a_vocabulary_and_tokens_that_lie_beside_are_taken_over_and_no_others(

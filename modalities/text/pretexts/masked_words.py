@@ -86,7 +86,7 @@ class MaskedWords(Pretext):
         if about["pack"] == "pairs":
             self.pairs = Pairs(self.packed, "swap" if pair == "none" else pair)
         else:
-            self.stream = self.packed.stream
+            self.windows = packing.windows(self.packed.stream, about["length"] - 2)
             self.spans = packing.spans(packed, *np.asarray(packed.examples, np.int64).T)
         self.pair, self.rate, self.split, self.unit = pair, rate, split, unit
         self.copies, self.seed, self.length = about["copies"], about["seed"], about["length"]
@@ -136,10 +136,8 @@ class MaskedWords(Pretext):
         """(N, L) tokens, special ones and pads among them, and (N,) what a pair is."""
         if self.pairs is None:
             starts, stops = (each[index] for each in self.spans)
-            own = self.packed.vocabulary
-            return packing.framed(self.stream, starts, stops, self.length - 2, own), np.zeros(
-                len(index), np.int64
-            )
+            found = packing.framed(self.windows, starts, stops, self.packed.vocabulary)
+            return found, np.zeros(len(index), np.int64)
         if self.pair == "none":
             drawn = Segments(self.pairs.a[index], self.pairs.b[index], np.zeros(len(index), np.int64))
         elif self.copies:

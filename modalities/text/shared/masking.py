@@ -28,7 +28,7 @@ def count(tokens: Index, rate: float, pad: int) -> Index:
 
 
 def places(candidates: Mask, wanted: Index, draws: Draws) -> Mask:
-    """(n, L): `wanted` of the candidates of each row, or all there are; those with the lowest draws."""
+    """(n, L): `wanted` of the candidates of each row, one at least, or all there are; those with the lowest draws."""
     width = candidates.shape[1]
     # Draw and column in one number: sorting numbers is several times faster than sorting places by them, and numbers of
     # 32 bits, which leave a draw 24 and more in rows up to 256, three times faster again.
@@ -36,14 +36,10 @@ def places(candidates: Mask, wanted: Index, draws: Draws) -> Mask:
     kind: Any = np.uint32 if bits <= 8 else np.uint64
     left = 32 - bits if bits <= 8 else 40
     key = (draws * (2.0**left - 1)).astype(kind) << kind(bits) | np.arange(width, dtype=kind)
-    last = np.iinfo(kind).max  # which no draw reaches
-    np.copyto(key, last, where=~candidates)
-    key.sort(axis=1)
-    low = key[:, : int(wanted.max(initial=0))]
-    row, column = np.nonzero((np.arange(low.shape[1]) < wanted[:, None]) & (low != last))
-    out = np.zeros(candidates.size, bool)
-    out[row * width + (low[row, column] & kind((1 << bits) - 1)).astype(np.int64)] = True
-    return out.reshape(candidates.shape)
+    np.copyto(key, np.iinfo(kind).max, where=~candidates)  # which no draw reaches
+    worst = np.sort(key, axis=1)[np.arange(len(key)), np.clip(wanted, 1, width) - 1]
+    found: Mask = candidates & (key <= worst[:, None])
+    return found
 
 
 def words(candidates: Mask, starts: Mask, wanted: Index, draws: Draws, lengths: Draws | None) -> Mask:
