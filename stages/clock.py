@@ -55,6 +55,6 @@ def made(file: Path, run: str, encoder: str, machine: str) -> None:
 def add(file: Path, line: dict[str, Any]) -> None:
     if distributed.rank():
         return
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a") as stream:
         stream.write(json.dumps({"at": time.strftime("%Y-%m-%dT%H:%M:%S")} | line) + "\n")

@@ -190,3 +190,18 @@ def test_settings_and_labels_that_cannot_be_used(
     with pytest.raises(ValueError, match="the train split has no labelled picture"):
         fine_tune.run(tiny_encoder, corpus, fit, Path(), seed=0, fractions=[0.1], **SETTINGS)
     assert not fit.calls
+
+
+def test_where_the_corpus_has_no_labels_its_labelled_tasks_are_tuned_on(
+    corpus: Images, tiny_encoder: ImageEncoder, fit: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = replace(corpus, labels=np.full(len(corpus), -1))
+    tasks = {"more": bars(64), "bare": blind}
+    monkeypatch.setattr(Images, "tasks", lambda self: tasks)
+    found = fine_tune.run(tiny_encoder, blind, fit, Path(), seed=0, fractions=[1.0], **SETTINGS)
+    assert set(found) == {"more/accuracy@100%", "more/accuracy@100%.chance"}
+    assert len(fit.tuned[0].corpus) == np.sum(tasks["more"].splits == "train")
+    assert set(fine_tune.sets(corpus)) == {""}
+    tasks.pop("more")
+    with pytest.raises(ValueError, match="no labelled picture"):
+        fine_tune.run(tiny_encoder, blind, fit, Path(), seed=0, fractions=[1.0], **SETTINGS)

@@ -96,33 +96,44 @@ def run(
 ) -> dict[str, float]:
     """Accuracy on the test split after fine-tuning on each fraction: mean over draws, deviation (n - 1) as `.spread`.
 
+    Of the corpus, or of its tasks where it has no labels of its own.
+
     The encoder that is passed in stays as it is. Draws are those of the probe `labels` with this seed; all labels can
     be drawn in one way only. `lr` is the trunk's; the head's is `head_lr` times that.
     """
     check(fractions)
     if draws < 1:
         raise ValueError(f"image.transfers.fine_tune.draws is {draws}; use 1 or more")
-    train, test = labelled(corpus, "train"), labelled(corpus, "test")
-    covered(train.labels, test.labels, corpus.classes)
 
-    def accuracy(fraction: float, draw: int) -> float:
+    def accuracy(name: str, train: Images, test: Images, fraction: float, draw: int) -> float:
         few = train.take(subset(train.labels, train.ids, fraction, seed=seed, draw=draw))
         frozen = fraction < FEW
         tuned = FineTune(copy.deepcopy(encoder), few, Path(), batch=batch, head_lr=head_lr, frozen=frozen)
-        label = f"fine_tune {percent(fraction)}" + f" draw {draw + 1}" * (draw > 0)
+        label = f"fine_tune {name}{percent(fraction)}" + f" draw {draw + 1}" * (draw > 0)
         fit(
             tuned, label=label, samples=samples, batch=batch, optimizer=optimizer, lr=lr, weight_decay=weight_decay
         )  # fmt: skip
         return tuned.accuracy(test)
 
     found: dict[str, float] = {}
-    for fraction in fractions:
-        name = f"accuracy@{percent(fraction)}"
-        scores = [accuracy(fraction, draw) for draw in range(draws if fraction < 1 else 1)]
-        found |= {name: float(np.mean(scores)), f"{name}.chance": commonest(test.labels)}
-        if len(scores) > 1:
-            found[f"{name}.spread"] = float(np.std(scores, ddof=1))
+    for name, each in sets(corpus).items():
+        train, test = labelled(each, "train"), labelled(each, "test")
+        covered(train.labels, test.labels, each.classes)
+        for fraction in fractions:
+            key = f"{name}accuracy@{percent(fraction)}"
+            times = draws if fraction < 1 else 1
+            scores = [accuracy(name, train, test, fraction, draw) for draw in range(times)]
+            found |= {key: float(np.mean(scores)), f"{key}.chance": commonest(test.labels)}
+            if len(scores) > 1:
+                found[f"{key}.spread"] = float(np.std(scores, ddof=1))
     return found
+
+
+def sets(corpus: Images) -> dict[str, Images]:
+    """What is tuned on: the corpus, as ""; or, where that has no labels, each of its tasks that has, as "name/"."""
+    tasks = {f"{name}/": each for name, each in corpus.tasks().items()}
+    found = {name: each for name, each in tasks.items() if (each.labels >= 0).any()}
+    return found if found and not (corpus.labels >= 0).any() else {"": corpus}
 
 
 def labelled(corpus: Images, split: str) -> Images:
