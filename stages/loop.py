@@ -27,7 +27,7 @@ from modalities.common.health import effective_rank, spread
 from modalities.common.progress import track
 from stages.checkpoint import Row, Run, keep, resume
 from stages.clock import clock
-from stages.optimizers import Name, make
+from stages.optimizers import Name, forget, make
 from stages.reading import batches
 
 CHECKPOINT_SECONDS = 20.0  # how much work a kill can cost; no result depends on it
@@ -182,7 +182,7 @@ class Training:
         torch.manual_seed(number(self.seed, 3, epoch))
         for parameter in self.pretext.before_epoch(self.encode):
             for optimizer in self.optimizers:
-                optimizer.state.pop(parameter, None)
+                forget(optimizer, parameter)
 
     def end_epoch(self, epoch: int, samples: int) -> Row:
         """Close the epoch: means of what was logged, then spread and rank of the vectors of some fixed samples."""

@@ -70,6 +70,15 @@ def groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, 
     ]
 
 
+def forget(optimizer: Optimizer, parameter: nn.Parameter) -> None:
+    """Go on with this parameter as if it had not been trained before."""
+    momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
+    if momentum is None:
+        optimizer.state.pop(parameter, None)
+    else:
+        momentum.zero_()  # the same first step; SGD, fused, wants momentum of all parameters or of none
+
+
 def make(
     name: Name, module: nn.Module, *, lr: float, weight_decay: float, momentum: float, betas: Sequence[float]
 ) -> Optimizer:

@@ -15,7 +15,7 @@ from pipelines import swap
 from stages import cli, loop
 from tests.conftest import ROOT, image_methods, params, pictures
 
-PICTURES, BATCH, NARROW = 32, 8, 8  # three quarters are for training
+PICTURES, BATCH, NARROW = 64, 16, 8  # three quarters are for training
 FEWER = {
     "synthetic": ("build", "count"),
     "swav": ("model", "prototypes"),
