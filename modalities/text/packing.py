@@ -10,7 +10,7 @@
 A `build` is two lines:
 
     packed = packing.write(corpus, out, kind=kind, size=size, min_count=1)
-    packing.keep(out, packing.pairs(packed, length, np.random.default_rng(seed)))
+    packing.keep(out, packing.full_sentences(packed, length, cross=True))
 
 and `packing.read(built)` in `__init__` gives the same `Packed` back, memory-mapped, its `examples` filled. Then `batch`
 turns numbers of examples into token ids, a whole batch at once: see `rows` and `frame`.
@@ -272,47 +272,6 @@ def _at_most(spans: Index, most: int) -> Index:
     nth = np.arange(len(row)) - np.repeat(np.cumsum(parts) - parts, parts)
     first = spans[row, 0] + nth * most
     return np.stack([first, np.minimum(first + most, spans[row, 1])], 1)
-
-
-def pairs(packed: Packed, length: int, short: float, rng: np.random.Generator) -> Index:
-    """(n, 3): first sentence, first of segment B, the one after the last; of one document, two sentences or more.
-
-    Whole sentences in at most `length` - 3 tokens. A share `short` of the rows aims at a random, smaller length, so
-    that none learns to expect full rows (BERT's 10 %). Where A ends is drawn here, evenly over the sentence ends.
-
-    A row begins with what did not fit the last one, so its first sentences are long and its last ones short. Half of
-    the documents are therefore cut from their end: else lengths would tell the order of two segments.
-    """
-    total = len(packed.offsets) - 1
-    forward = _runs(np.diff(packed.offsets), packed.documents, length, short, rng)
-    back = _runs(np.diff(packed.offsets)[::-1], total - packed.documents[::-1], length, short, rng)
-    coin = rng.random(len(packed.documents) - 1) < 0.5
-    back = (total - back)[::-1, ::-1]
-    of = packed.document_of
-    spans = np.concatenate([forward[coin[of[forward[:, 0]]]], back[~coin[of[back[:, 0]]]]])
-    spans = spans[np.argsort(spans[:, 0])]
-    split = spans[:, 0] + 1 + (rng.random(len(spans)) * (spans[:, 1] - spans[:, 0] - 1)).astype(np.int64)
-    return np.stack([spans[:, 0], split, spans[:, 1]], 1)
-
-
-def _runs(lengths: Index, documents: Index, length: int, short: float, rng: np.random.Generator) -> Index:
-    """(n, 2): sentences of these lengths in rows, one after another, as `pairs` says."""
-    ends = np.concatenate([[0], np.cumsum(lengths)])
-    stops = np.repeat(documents[1:], np.diff(documents))  # (S,)
-    found: list[tuple[int, int]] = []
-    at, last = 0, len(lengths)
-    room, brief = length - 3, rng.random(max(last, 1)) < short
-    lower = rng.integers(2, max(room, 3), max(last, 1))
-    while at < last:
-        budget = int(lower[at] if brief[at] else room)
-        stop = int(np.searchsorted(ends, ends[at] + budget, side="right")) - 1
-        # At least two sentences, where two fit at all.
-        least = at + 2 if ends[min(at + 2, last)] - ends[at] <= room else at + 1
-        stop = min(max(stop, least), int(stops[at]))
-        if stop - at >= 2:
-            found.append((at, stop))
-        at = max(stop, at + 1)
-    return np.array(found, np.int64).reshape(-1, 2)
 
 
 def triples(packed: Packed) -> Index:

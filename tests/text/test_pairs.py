@@ -8,7 +8,7 @@ import pytest
 from modalities.text import packing
 from modalities.text.corpus import Texts
 from modalities.text.packing import Packed
-from modalities.text.shared.pairs import LABELS, Negative, Pairs, fitted
+from modalities.text.shared.pairs import LABELS, Negative, Pairs, fitted, spans
 from tests.text import toy
 
 
@@ -28,7 +28,7 @@ def varied(count: int, seed: int = 0) -> Texts:
 
 def packed(corpus: Texts, folder: Path, length: int) -> Packed:
     found = packing.write(corpus, folder, kind="words", size=20_000, min_count=1)
-    packing.keep(folder, packing.pairs(found, length, 0.1, np.random.default_rng(0)))
+    packing.keep(folder, spans(found, length, 0.1, np.random.default_rng(0)))
     return packing.read(folder)
 
 

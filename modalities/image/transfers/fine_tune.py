@@ -131,9 +131,10 @@ def run(
 
 def sets(corpus: Images) -> dict[str, Images]:
     """What is tuned on: the corpus, as ""; or, where that has no labels, each of its tasks that has, as "name/"."""
-    tasks = {f"{name}/": each for name, each in corpus.tasks().items()}
-    found = {name: each for name, each in tasks.items() if (each.labels >= 0).any()}
-    return found if found and not (corpus.labels >= 0).any() else {"": corpus}
+    if (corpus.labels >= 0).any():
+        return {"": corpus}
+    found = {f"{name}/": each for name, each in corpus.tasks().items() if (each.labels >= 0).any()}
+    return found or {"": corpus}
 
 
 def labelled(corpus: Images, split: str) -> Images:

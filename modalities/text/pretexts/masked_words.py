@@ -27,7 +27,7 @@ from modalities.text.shared import masking, preview
 from modalities.text.shared.guessing import prior
 from modalities.text.shared.lengths import fitted
 from modalities.text.shared.masking import Unit
-from modalities.text.shared.pairs import LABELS, Negative, Pairs, Segments
+from modalities.text.shared.pairs import LABELS, Negative, Pairs, Segments, spans
 from modalities.text.shared.targets import NONE, scored, share
 from modalities.text.vocabulary import Kind
 
@@ -104,7 +104,7 @@ class MaskedWords(Pretext):
         """`copies` masks of each row are fixed, and come in turn, epoch by epoch; 0: each time a fresh one."""
         packed = packing.write(corpus, out, kind=kind, size=size, min_count=1)
         if pack == "pairs":
-            rows = packing.pairs(packed, length, short, np.random.default_rng(seed))
+            rows = spans(packed, length, short, np.random.default_rng(seed))
         elif pack in ("full_sentences", "doc_sentences"):
             rows = packing.full_sentences(packed, length, cross=pack == "full_sentences")
         else:

@@ -18,7 +18,7 @@ from modalities.text.corpus import Texts
 from modalities.text.encoders import Pool, Trunk
 from modalities.text.shared import preview
 from modalities.text.shared.lengths import fitted
-from modalities.text.shared.pairs import LABELS, Negative, Pairs
+from modalities.text.shared.pairs import LABELS, Negative, Pairs, spans
 from modalities.text.vocabulary import Kind
 
 
@@ -41,7 +41,7 @@ class SentencePair(Pretext):
         cls, corpus: Texts, out: Path, *, seed: int, kind: Kind, size: int, length: int, short: float
     ) -> None:
         packed = packing.write(corpus, out, kind=kind, size=size, min_count=1)
-        packing.keep(out, packing.pairs(packed, length, short, np.random.default_rng(seed)))
+        packing.keep(out, spans(packed, length, short, np.random.default_rng(seed)))
 
     def preview(self, out: Path, rng: np.random.Generator) -> None:
         """Both segments, and what is asked of them with its answer."""

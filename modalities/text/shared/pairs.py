@@ -1,7 +1,7 @@
 """Pairs of segments and whether the second truly follows the first: data of sentence_pair and of masked_words.
 
 Next sentence prediction of BERT (arXiv:1810.04805), sentence order prediction of ALBERT (arXiv:1909.11942), both at
-once as in StructBERT (arXiv:1908.04577). Rows are those of `packing.pairs`: first sentence, first of segment B, the one
+once as in StructBERT (arXiv:1908.04577). Rows are those of `spans`: first sentence, first of segment B, the one
 after the last, of one document. n rows of a batch, K candidates for a partner.
 """
 
@@ -122,3 +122,44 @@ def fitted(a: Index, b: Index, room: int, rng: np.random.Generator) -> tuple[Ind
         span[:, 0] += front
         span[:, 1] -= cut - front
     return a, b
+
+
+def spans(packed: Packed, length: int, short: float, rng: np.random.Generator) -> Index:
+    """(n, 3): first sentence, first of segment B, the one after the last; of one document, two sentences or more.
+
+    Whole sentences in at most `length` - 3 tokens. A share `short` of the rows aims at a random, smaller length, so
+    that none learns to expect full rows (BERT's 10 %). Where A ends is drawn here, evenly over the sentence ends.
+
+    A row begins with what did not fit the last one, so its first sentences are long and its last ones short. Half of
+    the documents are therefore cut from their end: else lengths would tell the order of two segments.
+    """
+    total = len(packed.offsets) - 1
+    forward = _runs(np.diff(packed.offsets), packed.documents, length, short, rng)
+    back = _runs(np.diff(packed.offsets)[::-1], total - packed.documents[::-1], length, short, rng)
+    coin = rng.random(len(packed.documents) - 1) < 0.5
+    back = (total - back)[::-1, ::-1]
+    of = packed.document_of
+    found = np.concatenate([forward[coin[of[forward[:, 0]]]], back[~coin[of[back[:, 0]]]]])
+    found = found[np.argsort(found[:, 0])]
+    split = found[:, 0] + 1 + (rng.random(len(found)) * (found[:, 1] - found[:, 0] - 1)).astype(np.int64)
+    return np.stack([found[:, 0], split, found[:, 1]], 1)
+
+
+def _runs(lengths: Index, documents: Index, length: int, short: float, rng: np.random.Generator) -> Index:
+    """(n, 2): sentences of these lengths in rows, one after another, as `spans` says."""
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    stops = np.repeat(documents[1:], np.diff(documents))  # (S,)
+    found: list[tuple[int, int]] = []
+    at, last = 0, len(lengths)
+    room, brief = length - 3, rng.random(max(last, 1)) < short
+    lower = rng.integers(2, max(room, 3), max(last, 1))
+    while at < last:
+        budget = int(lower[at] if brief[at] else room)
+        stop = int(np.searchsorted(ends, ends[at] + budget, side="right")) - 1
+        # At least two sentences, where two fit at all.
+        least = at + 2 if ends[min(at + 2, last)] - ends[at] <= room else at + 1
+        stop = min(max(stop, least), int(stops[at]))
+        if stop - at >= 2:
+            found.append((at, stop))
+        at = max(stop, at + 1)
+    return np.array(found, np.int64).reshape(-1, 2)
